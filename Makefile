@@ -1,0 +1,47 @@
+# Every target sets itself up: Python 3.11 or later, make and the Python package index are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+
+.PHONY: help demo test test-fast lint format constraints clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.installed ## a real Airflow runs a real dbt job, on this machine
+	$(BIN)/python -m demo
+
+test: lint ## everything: lint, types, layers, unit and end-to-end tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed ## the unit tests only
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## rewrite the sources in the house's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+constraints: $(BIN)/uv ## pin today's versions of everything into constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+		--upgrade --no-emit-index-url --custom-compile-command "make constraints" -o constraints.txt
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, $(PYTHON) is %d.%d: call make PYTHON=..." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.installed: $(BIN)/uv pyproject.toml constraints.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --constraints constraints.txt \
+		--editable ".[local,openlineage]" --group dev
+	@touch $@

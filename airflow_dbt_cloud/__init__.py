@@ -1,0 +1,3 @@
+"""Run dbt Cloud jobs from Apache Airflow and trust the result."""
+
+__version__ = "0.1.0"
