@@ -1,0 +1,328 @@
+"""
+dbt Cloud's Administrative API, as verbs that take and return values.
+
+Every endpoint that this package uses is here and nowhere else. Names and filters are dbt Cloud's own. A GET
+and a cancel are repeated as `retries` says (two minutes at most); a request that starts a run is repeated
+only if it certainly did not arrive.
+
+What is sent follows what the service was seen to accept: an array is one parameter that holds a JSON list, a
+range of times is in UTC without an offset (with one, the time of day is ignored), `include_related` is
+comma-joined, and every path but an artifact's ends in a slash.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from urllib.parse import quote
+
+from airflow_dbt_cloud.errors import DbtCloudConfigurationError, DbtCloudServerError
+from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
+from airflow_dbt_cloud.retries import CALL_BOUND, START_BOUND, Retries
+from airflow_dbt_cloud.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Unpack
+
+    from airflow_dbt_cloud.credentials import Credentials
+    from airflow_dbt_cloud.parameters import RunRequest
+
+__all__ = ["Client", "JobFilters", "RunFilters"]
+
+# More is refused (since 2023-12).
+PAGE = 100
+MAX_PAGES = 10_000
+
+Named = TypeVar("Named", Project, Environment, Job)
+
+
+class JobFilters(TypedDict, total=False):
+    """Filters of `GET …/jobs/`, by dbt Cloud's names."""
+
+    pk: int
+    name__icontains: str
+    project_id: int
+    project_id__in: Sequence[int]
+    environment_id: int
+    state: str
+    triggers_schedule: bool
+    dbt_version__in: Sequence[str]
+    order_by: str
+
+
+class RunFilters(TypedDict, total=False):
+    """
+    Filters of `GET …/runs/`, by dbt Cloud's names.
+
+    `order_by` is id, created_at or finished_at, with a `-` before it for the newest first; dbt Cloud's
+    default is the oldest first. A range holds two datetimes.
+    """
+
+    id__gt: int
+    pk: int
+    pk__in: Sequence[int]
+    status: int
+    status__in: Sequence[int]
+    project_id: int
+    project_id__in: Sequence[int]
+    environment_id: int
+    job_definition_id: int
+    deferring_run_id: int
+    dbt_version: str
+    dbt_version__in: Sequence[str]
+    has_docs_generated: bool
+    has_sources_generated: bool
+    created_at__range: tuple[datetime, datetime]
+    finished_at__range: tuple[datetime, datetime]
+    state: str
+    order_by: str
+
+
+class Client:
+    """
+    Talks to one dbt Cloud account. May be shared between threads.
+
+    :param credentials: the account's access URL, its id and a token.
+    :param retries: how patient to be.
+    :param transport: sends the requests; made from the credentials by default.
+    """
+
+    def __init__(
+        self, credentials: Credentials, *, retries: Retries | None = None, transport: Transport | None = None
+    ) -> None:
+        self._credentials = credentials
+        self.base_url = credentials.base_url
+        self.account_id = credentials.account_id
+        self._retries = retries or Retries()
+        self._transport = transport or Transport(credentials)
+
+    def __repr__(self) -> str:
+        return f"<Client of account {self.account_id} at {self.base_url}>"
+
+    def hurried(self, seconds: float) -> Client:
+        """
+        Return a client of the same account for whoever has no time: it repeats nothing.
+
+        :param seconds: how long to wait for the connection, and again for the answer.
+        """
+        return Client(replace(self._credentials, timeout_seconds=seconds), retries=Retries(limit=1))
+
+    def get_account(self) -> Account:
+        """Return the account itself."""
+        return Account.from_json(self._get(""))
+
+    def list_projects(self, *, name__icontains: str | None = None) -> Iterator[Project]:
+        """Yield the account's active projects."""
+        filters = {"name__icontains": name__icontains} if name__icontains else {}
+        return (Project.from_json(item) for item in self._list("projects/", filters, version="v3"))
+
+    def list_environments(self, project_id: int, *, name: str | None = None) -> Iterator[Environment]:
+        """Yield the active environments of a project."""
+        filters = {"name": name} if name else {}
+        items = self._list(f"projects/{project_id}/environments/", filters, version="v3")
+        return (Environment.from_json(item) for item in items)
+
+    def list_jobs(self, **filters: Unpack[JobFilters]) -> Iterator[Job]:
+        """Yield the active jobs that match, page by page as they are asked for."""
+        return (Job.from_json(item) for item in self._list("jobs/", filters))
+
+    def get_job(self, job_id: int) -> Job:
+        """Return a job."""
+        return Job.from_json(self._get(f"jobs/{job_id}/"))
+
+    def find_job(self, project_name: str, environment_name: str, job_name: str) -> Job:
+        """
+        Return the one job of these names.
+
+        :raises DbtCloudConfigurationError: there is none or more than one; lists what there is.
+        """
+        project = _only("project", project_name, self.list_projects(), within="the account")
+        environment = _only(
+            "environment",
+            environment_name,
+            self.list_environments(project.id),
+            within=f"the project {project_name!r}",
+        )
+        jobs = self.list_jobs(project_id=project.id, environment_id=environment.id)
+        return _only(
+            "job", job_name, jobs, within=f"the environment {environment_name!r} of {project_name!r}"
+        )
+
+    def start_run(self, job_id: int, request: RunRequest) -> Run:
+        """
+        Start a run of a job, and return it as dbt Cloud queued it.
+
+        Sent again only if it certainly did not arrive, for 15 minutes at most.
+
+        :raises DbtCloudUnreachable: with `may_have_arrived`, the run may have been started all the same.
+        :raises DbtCloudServerError: likewise.
+        :raises DbtCloudApiError: any other: refused, no run was started.
+        """
+        return self._start(f"jobs/{job_id}/run/", request.to_json())
+
+    def retry_run(self, run_id: int) -> Run:
+        """
+        Start a run that does again what failed in a run and what was skipped after that, and return it.
+
+        `Run.can_retry` says whether dbt Cloud would. Errors as in `start_run`.
+        """
+        return self._start(f"runs/{run_id}/retry/", None)
+
+    def get_run_failure(self, run_id: int) -> RunFailure:
+        """Return where a run failed and what a retry of it would do."""
+        return RunFailure.from_json(self._get(f"runs/{run_id}/retry/"))
+
+    def get_run(self, run_id: int, *, include_related: Iterable[str] = ()) -> Run:
+        """
+        Return a run.
+
+        :param include_related: of trigger, job, environment, repository, run_steps, run_retries, audit,
+            debug_logs.
+        """
+        return self._run(self._get(f"runs/{run_id}/", _including(include_related)))
+
+    def list_runs(
+        self, *, include_related: Iterable[str] = (), **filters: Unpack[RunFilters]
+    ) -> Iterator[Run]:
+        """
+        Yield the runs that match, page by page as they are asked for.
+
+        :param include_related: of trigger, job, audit, debug_logs.
+        """
+        items = self._list("runs/", {**filters, **_including(include_related)})
+        return (self._run(item) for item in items)
+
+    def cancel_run(self, run_id: int) -> Run:
+        """Ask dbt Cloud to cancel a run, and return it; one that is running may take some seconds to stop."""
+        envelope = self._request("POST", f"runs/{run_id}/cancel/", is_safe=True)
+        return self._run(_data(envelope, "POST", f"runs/{run_id}/cancel/"))
+
+    def get_step(self, step_id: int) -> Step:
+        """Return a step of a run, with its log as far as there is one."""
+        return Step.from_json(self._get(f"steps/{step_id}/"))
+
+    def list_artifacts(self, run_id: int) -> list[str]:
+        """Return the paths of a run's artifacts; none if there are none (yet)."""
+        # dbt Cloud answers null for a run without any.
+        envelope = self._request("GET", f"runs/{run_id}/artifacts/")
+        return [path for path in envelope["data"] or () if isinstance(path, str)]
+
+    @contextmanager
+    def stream_artifact(
+        self, run_id: int, path: str, *, step: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """
+        Yield the bytes of an artifact in pieces, in constant memory.
+
+        :param path: as `list_artifacts` says it, `run_results.json`.
+        :param step: the index of the run's step that wrote it, from 1; default the last one that did.
+        :raises DbtCloudNotFound: there is none, or not yet: dbt Cloud saves artifacts some seconds after the
+            run has ended.
+        :raises DbtCloudUnreachable: also in the midst of the bytes: what came before is not whole.
+        """
+        if path.startswith("/") or ".." in path.split("/") or not path.strip():
+            msg = f"An artifact's path is relative and has no '..', such as 'run_results.json'; got {path!r}."
+            raise DbtCloudConfigurationError(msg)
+        url = self._path(f"runs/{run_id}/artifacts/{quote(path)}")
+        params = {} if step is None else {"step": str(step)}
+        with ExitStack() as opened:
+            yield self._retries.call(
+                lambda: opened.enter_context(self._transport.stream(url, params=params)),
+                is_safe=True,
+                bound=CALL_BOUND,
+            )
+
+    def _start(self, path: str, body: Mapping[str, Any] | None) -> Run:
+        envelope = self._request("POST", path, body=body, is_safe=False, bound=START_BOUND)
+        run = self._run(_data(envelope, "POST", path))
+        if not run.id:
+            raise DbtCloudServerError("POST", path, 200, "the answer to the start has no run id.")
+        return run
+
+    def _run(self, item: Mapping[str, Any]) -> Run:
+        run = Run.from_json(item)
+        if run.href.startswith(("https://", "http://")):
+            return run
+        href = f"{self.base_url}/deploy/{self.account_id}/projects/{run.project_id}/runs/{run.id}/"
+        return replace(run, href=href)
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return _data(self._request("GET", path, params=params), "GET", path)
+
+    def _list(
+        self, path: str, filters: Mapping[str, Any], *, version: str = "v2"
+    ) -> Iterator[dict[str, Any]]:
+        first_of_last_page = None
+        for number in range(MAX_PAGES):
+            params = {**filters, "limit": PAGE, "offset": number * PAGE}
+            page = self._request("GET", path, params=params, version=version)["data"]
+            if not isinstance(page, list):
+                raise DbtCloudServerError("GET", path, 200, "the answer is no list.")
+            if page and page[0] == first_of_last_page:
+                raise DbtCloudServerError("GET", path, 200, "the same page came twice.")
+            yield from (item for item in page if isinstance(item, dict))
+            if len(page) < PAGE:
+                return
+            first_of_last_page = page[0]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        version: str = "v2",
+        is_safe: bool = True,
+        bound: float = CALL_BOUND,
+    ) -> dict[str, Any]:
+        query = {name: _encoded(value) for name, value in (params or {}).items()}
+        url = self._path(path, version)
+        return self._retries.call(
+            lambda: self._transport.request(method, url, params=query, body=body),
+            is_safe=is_safe,
+            bound=bound,
+        )
+
+    def _path(self, path: str, version: str = "v2") -> str:
+        return f"/api/{version}/accounts/{self.account_id}/{path}"
+
+
+def _data(envelope: Mapping[str, Any], method: str, path: str) -> dict[str, Any]:
+    item = envelope["data"]
+    if not isinstance(item, dict):
+        raise DbtCloudServerError(method, path, 200, "the answer holds no object.")
+    return item
+
+
+def _only(kind: str, name: str, found: Iterable[Named], *, within: str) -> Named:
+    candidates = list(found)
+    matches = [candidate for candidate in candidates if candidate.name == name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = ", ".join(str(match.id) for match in matches)
+        msg = f"{len(matches)} {kind}s in {within} are called {name!r}: {ids}. Say which by its id (job_id)."
+        raise DbtCloudConfigurationError(msg)
+    names = ", ".join(sorted(repr(candidate.name) for candidate in candidates)) or "none"
+    msg = f"No {kind} in {within} is called {name!r}. There are: {names}."
+    raise DbtCloudConfigurationError(msg)
+
+
+def _including(related: Iterable[str]) -> dict[str, str]:
+    joined = ",".join(related)
+    return {"include_related": joined} if joined else {}
+
+
+def _encoded(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, default=_naive_utc)
+
+
+def _naive_utc(time: datetime) -> str:
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat()

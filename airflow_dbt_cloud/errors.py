@@ -1,0 +1,215 @@
+"""
+What can go wrong, by meaning.
+
+::
+
+    DbtCloudError
+    ├── DbtCloudConfigurationError     a parameter or the connection is wrong; nothing was sent
+    ├── DbtCloudApiError               an answer that we dislike
+    │   ├── DbtCloudInvalidRequest     4xx: the request is refused, and would be again
+    │   ├── DbtCloudUnauthorized       401, 403: the token is refused
+    │   ├── DbtCloudNotFound           404: not there, or not visible to this token
+    │   ├── DbtCloudRedirected         3xx: the host is not the account's access URL
+    │   ├── DbtCloudRateLimited        429
+    │   └── DbtCloudServerError        408, 5xx, and what is no answer of dbt Cloud's at all
+    ├── DbtCloudUnreachable            no answer
+    └── DbtCloudJobRunException        the run did not end well, or we cannot say how it ended
+        ├── DbtCloudRunFailed          dbt Cloud says Error
+        ├── DbtCloudRunCancelled       dbt Cloud says Cancelled, by a person or by its own timeout
+        ├── DbtCloudWaitTimeout        we stopped waiting; the run goes on
+        ├── DbtCloudWaitInterrupted    the process that waits has to end
+        └── DbtCloudLostTrack          nobody could tell us for too long; the run may go on
+
+"No answer" and "an answer that we dislike" are two branches, because only the first kind leaves open whether
+a request took effect. Every error can be pickled, and none holds the token.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_dbt_cloud.models import Run
+
+__all__ = [
+    "DbtCloudApiError",
+    "DbtCloudConfigurationError",
+    "DbtCloudError",
+    "DbtCloudInvalidRequest",
+    "DbtCloudJobRunException",
+    "DbtCloudLostTrack",
+    "DbtCloudNotFound",
+    "DbtCloudRateLimited",
+    "DbtCloudRedirected",
+    "DbtCloudRunCancelled",
+    "DbtCloudRunFailed",
+    "DbtCloudServerError",
+    "DbtCloudUnauthorized",
+    "DbtCloudUnreachable",
+    "DbtCloudWaitInterrupted",
+    "DbtCloudWaitTimeout",
+]
+
+
+class DbtCloudError(Exception):
+    """Every error of this package."""
+
+
+class DbtCloudConfigurationError(DbtCloudError, ValueError):
+    """A parameter or the connection is wrong. The message says what was given and what is expected."""
+
+
+class DbtCloudApiError(DbtCloudError):
+    """
+    An answer that we dislike.
+
+    :param method: the HTTP method of the request.
+    :param path: its path, without the query.
+    :param status: the HTTP status of the answer.
+    :param message: dbt Cloud's own words (`status.user_message` and `data`), or ours when it had none.
+    """
+
+    hint = ""
+
+    def __init__(self, method: str, path: str, status: int, message: str) -> None:
+        super().__init__(method, path, status, message)
+        self.method = method
+        self.path = path
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        """Name the answer, the request, dbt Cloud's words and what to do."""
+        answer = f"dbt Cloud answered {_named(self.status)} to {self.method} {self.path}: {self.message}"
+        return f"{answer} {self.hint}".rstrip()
+
+
+class DbtCloudInvalidRequest(DbtCloudApiError):
+    """The request is refused, and would be refused again."""
+
+
+class DbtCloudUnauthorized(DbtCloudApiError):
+    """The token is refused."""
+
+    hint = (
+        "Is the token valid, may it do this, and is the connection's host the access URL of the account "
+        "(Account settings in dbt Cloud)? A token that is sent to another region's host is refused too."
+    )
+
+
+class DbtCloudNotFound(DbtCloudApiError):
+    """The thing does not exist, or the token may not see it."""
+
+    hint = "Check the id, the account id, and the permissions of the token."
+
+
+class DbtCloudRedirected(DbtCloudApiError):
+    """
+    The host sends us elsewhere.
+
+    It is not followed: a redirected POST would become a GET, and the token would go to another host.
+    """
+
+    hint = "Set the account's access URL (Account settings in dbt Cloud) as the connection's host."
+
+
+class DbtCloudRateLimited(DbtCloudApiError):
+    """
+    dbt Cloud wants fewer requests: 5,000 a minute for an account, then a cooldown of five minutes.
+
+    :param retry_after: seconds to wait as the answer asks; None if it does not say.
+    """
+
+    def __init__(
+        self, method: str, path: str, status: int, message: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(method, path, status, message)
+        self.args = (*self.args, retry_after)
+        self.retry_after = retry_after
+
+
+class DbtCloudServerError(DbtCloudApiError):
+    """dbt Cloud, or what stands before it, fails or answers with something that is not dbt Cloud's."""
+
+
+class DbtCloudUnreachable(DbtCloudError):
+    """
+    No answer, or none that is whole.
+
+    :param method: the HTTP method of the request.
+    :param path: its path, without the query.
+    :param reason: what happened on the wire.
+    :param may_have_arrived: False if dbt Cloud certainly did not receive the request.
+    """
+
+    def __init__(self, method: str, path: str, reason: str, may_have_arrived: bool) -> None:
+        super().__init__(method, path, reason, may_have_arrived)
+        self.method = method
+        self.path = path
+        self.reason = reason
+        self.may_have_arrived = may_have_arrived
+
+    def __str__(self) -> str:
+        """Say whether dbt Cloud may have acted on the request."""
+        arrival = "it may have arrived" if self.may_have_arrived else "it did not arrive"
+        return f"dbt Cloud did not answer {self.method} {self.path} ({arrival}): {self.reason}"
+
+
+class DbtCloudJobRunException(DbtCloudError):
+    """
+    A run that did not end well, or whose end is unknown.
+
+    :param run: the run as it was last seen.
+    :param explanation: one line on what happened and what to do next.
+    """
+
+    verdict = "did not succeed"
+
+    def __init__(self, run: Run, explanation: str = "") -> None:
+        super().__init__(run, explanation)
+        self.run = run
+        self.explanation = explanation
+
+    def __str__(self) -> str:
+        """Name the run, the verdict, dbt Cloud's message and the URL."""
+        why = self.explanation or self.run.status_message
+        sentence = f"dbt Cloud run {self.run.id} {self.verdict}" + (f": {why}" if why else "")
+        return f"{sentence.rstrip('.')}. {self.run.href}".rstrip()
+
+
+class DbtCloudRunFailed(DbtCloudJobRunException):
+    """dbt Cloud says Error."""
+
+    verdict = "failed"
+
+
+class DbtCloudRunCancelled(DbtCloudJobRunException):
+    """dbt Cloud says Cancelled: by a person, by a newer commit, or by the timeout of the job."""
+
+    verdict = "was cancelled"
+
+
+class DbtCloudWaitTimeout(DbtCloudJobRunException):
+    """The task's own `timeout` is over. The run goes on."""
+
+    verdict = "has not ended in time"
+
+
+class DbtCloudWaitInterrupted(DbtCloudJobRunException):
+    """The process that waits has to end. The run goes on, unless a person ended the task."""
+
+    verdict = "is no longer waited for"
+
+
+class DbtCloudLostTrack(DbtCloudJobRunException):
+    """Nothing was heard of the run for too long. It may go on."""
+
+    verdict = "is out of sight"
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

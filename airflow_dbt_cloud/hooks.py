@@ -1,0 +1,303 @@
+"""
+The hook: from an Airflow connection to dbt Cloud, and the verbs that a task needs.
+
+Every verb takes ids as numbers or strings of digits, as templates give them, and returns values
+(`airflow_dbt_cloud.models`), never HTTP responses.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+from airflow.sdk.log import mask_secret
+
+from airflow_dbt_cloud.errors import (
+    DbtCloudApiError,
+    DbtCloudConfigurationError,
+    DbtCloudNotFound,
+    DbtCloudServerError,
+    DbtCloudUnauthorized,
+    DbtCloudUnreachable,
+)
+from airflow_dbt_cloud.models import DbtCloudJobRunStatus
+from airflow_dbt_cloud.parameters import RunRequest, parse_id, parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Unpack
+
+    from airflow_dbt_cloud.client import Client, JobFilters, RunFilters
+    from airflow_dbt_cloud.credentials import Credentials
+    from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run
+    from airflow_dbt_cloud.waiting import Watch
+
+__all__ = ["DEFAULT_CHECK_INTERVAL", "DEFAULT_WAIT_TIMEOUT", "DbtCloudHook", "DbtCloudJobRunStatus"]
+
+DEFAULT_CHECK_INTERVAL = 60
+DEFAULT_WAIT_TIMEOUT = 7 * 24 * 60 * 60
+# A person waits before the form: the test does not repeat, and gives up early.
+TEST_TIMEOUT = 10.0
+
+
+class DbtCloudHook(BaseHook):
+    """
+    Talks to the dbt Cloud account of an Airflow connection.
+
+    :param dbt_cloud_conn_id: the id of a connection of type `dbt_cloud`: host = access URL, login = account
+        id, password = token.
+    :param account_id: beats the connection's login.
+    :param timeout_seconds: seconds to wait for each piece of an answer; beats the connection's, which is 30
+        by default.
+    :param retry_limit: how often one request is sent at most; by default its retries are bounded by time
+        alone: two minutes, or 15 where a run is started.
+    :param retry_delay: seconds before the second try (default 1), doubled for each further one, up to 30; a
+        random part of it is waited.
+    :raises DbtCloudConfigurationError: a number is none, or not above 0.
+    """
+
+    conn_name_attr = "dbt_cloud_conn_id"
+    default_conn_name = "dbt_cloud_default"
+    conn_type = "dbt_cloud"
+    hook_name = "dbt Cloud"
+
+    def __init__(
+        self,
+        dbt_cloud_conn_id: str = default_conn_name,
+        *,
+        account_id: int | str | None = None,
+        timeout_seconds: float | None = None,
+        retry_limit: int | None = None,
+        retry_delay: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.dbt_cloud_conn_id = dbt_cloud_conn_id
+        self.account_id = account_id
+        self.timeout_seconds = _optional(parse_seconds, "timeout_seconds", timeout_seconds)
+        self.retry_limit = _optional(parse_id, "retry_limit", retry_limit)
+        self.retry_delay = _optional(parse_seconds, "retry_delay", retry_delay)
+        self._client: Client | None = None
+
+    def get_conn(self) -> Client:
+        """
+        Return the client of the connection's account; the connection is read at the first call.
+
+        :raises AirflowNotFoundException: there is no such connection.
+        :raises DbtCloudConfigurationError: the connection cannot be used; the message says why.
+        """
+        if self._client is None:
+            self._client = self._make_client()
+        return self._client
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Return whether the connection works, and a sentence on what is wrong or whose account it is."""
+        try:
+            credentials = self._credentials(timeout_seconds=TEST_TIMEOUT)
+        except DbtCloudConfigurationError as error:
+            return False, str(error)
+        client = self._make_client(credentials, retry_limit=1)
+        try:
+            account = client.get_account()
+        except (DbtCloudApiError, DbtCloudUnreachable) as error:
+            return False, _diagnosis(error, credentials)
+        plan = f", plan {account.plan}" if account.plan else ""
+        return True, f"Connected to account {account.name!r} ({account.id}{plan}) at {client.base_url}."
+
+    def get_account(self) -> Account:
+        """Return the account of the connection."""
+        return self.get_conn().get_account()
+
+    def list_projects(self) -> list[Project]:
+        """Return the account's active projects."""
+        return list(self.get_conn().list_projects())
+
+    def list_environments(self, project_id: int | str) -> list[Environment]:
+        """Return the active environments of a project."""
+        return list(self.get_conn().list_environments(parse_id("project_id", project_id)))
+
+    def list_jobs(self, **filters: Unpack[JobFilters]) -> list[Job]:
+        """Return the active jobs that match dbt Cloud's filters, such as `project_id`."""
+        return list(self.get_conn().list_jobs(**filters))
+
+    def get_job(self, job_id: int | str) -> Job:
+        """Return a job."""
+        return self.get_conn().get_job(parse_id("job_id", job_id))
+
+    def get_job_by_name(self, project_name: str, environment_name: str, job_name: str) -> Job:
+        """
+        Return the one job of these names.
+
+        :raises DbtCloudConfigurationError: there is none or more than one; lists what there is.
+        """
+        return self.get_conn().find_job(project_name, environment_name, job_name)
+
+    def trigger_job_run(
+        self, job_id: int | str, cause: str = "Triggered via Apache Airflow.", **overrides: Any
+    ) -> Run:
+        """
+        Start a run of a job, and return it as dbt Cloud queued it; does not wait.
+
+        A call from a task that is tried again starts a second run: `DbtCloudRunJobOperator` is the safe way.
+
+        :param cause: why; ASCII, at most 255 characters of it are kept.
+        :param overrides: fields of the start request, `steps_override=["dbt build"]`, `git_branch="main"`.
+        :raises DbtCloudConfigurationError: an override is unknown or has a value of the wrong kind.
+        :raises DbtCloudError: the run was not started, or nobody knows whether it was.
+        """
+        request = RunRequest.from_parameters(cause, overrides)
+        return self.get_conn().start_run(parse_id("job_id", job_id), request)
+
+    def retry_job_run(self, run_id: int | str) -> Run:
+        """
+        Start a run that does again what failed in this run and what was skipped after that.
+
+        Only if `Run.can_retry`; else dbt Cloud refuses.
+        """
+        return self.get_conn().retry_run(parse_id("run_id", run_id))
+
+    def list_job_runs(
+        self,
+        *,
+        limit: int | None = None,
+        include_related: Iterable[str] = (),
+        **filters: Unpack[RunFilters],
+    ) -> list[Run]:
+        """
+        Return the runs that match dbt Cloud's filters, oldest first unless `order_by="-id"`.
+
+        :param limit: how many at most; pages that are not needed are not asked for.
+        """
+        runs = self.get_conn().list_runs(include_related=include_related, **filters)
+        return list(islice(runs, limit))
+
+    def get_job_run(self, run_id: int | str, *, include_related: Iterable[str] = ()) -> Run:
+        """Return a run, with what is asked for: `trigger`, `run_steps`, `audit`."""
+        return self.get_conn().get_run(parse_id("run_id", run_id), include_related=include_related)
+
+    def get_job_run_status(self, run_id: int | str) -> int:
+        """Return the number of a run's status; see `DbtCloudJobRunStatus`."""
+        return self.get_job_run(run_id).status
+
+    def wait_for_job_run(
+        self,
+        run_id: int | str,
+        *,
+        check_interval: float = DEFAULT_CHECK_INTERVAL,
+        timeout: float = DEFAULT_WAIT_TIMEOUT,
+    ) -> Run:
+        """
+        Wait until a run has ended well, and return it.
+
+        :param check_interval: seconds between two questions.
+        :param timeout: seconds after which to stop waiting; the run goes on.
+        :raises DbtCloudRunFailed: the run failed.
+        :raises DbtCloudRunCancelled: the run was cancelled.
+        :raises DbtCloudWaitTimeout: it had not ended in time.
+        :raises DbtCloudLostTrack: for twelve hours nobody could tell.
+        """
+        from airflow_dbt_cloud.waiting import Watch
+
+        watch = Watch(self.get_job_run(run_id), end_time=time.time() + timeout, log=self.log)
+        run = self.follow(watch, check_interval=check_interval, pause=time.sleep)
+        run.raise_for_status()
+        return run
+
+    def follow(self, watch: Watch, *, check_interval: float, pause: Callable[[float], None]) -> Run:
+        """Ask for a watched run until it has ended, and return it, however it ended."""
+        from airflow_dbt_cloud.waiting import wait_for_end
+
+        client = self._make_client(retry_limit=1)
+        account = (client.base_url, client.account_id)
+
+        def ask() -> Run:
+            nonlocal client
+            try:
+                return client.get_run(watch.run.id, include_related=("audit",))
+            except DbtCloudUnauthorized:
+                # The token may have been rotated meanwhile.
+                client = self._reread(account)
+                raise
+
+        return wait_for_end(watch, ask, interval=check_interval, pause=pause)
+
+    def cancel_job_run(self, run_id: int | str) -> Run:
+        """Ask dbt Cloud to cancel a run, and return it; it may take some seconds to stop."""
+        return self.get_conn().cancel_run(parse_id("run_id", run_id))
+
+    def list_job_run_artifacts(self, run_id: int | str) -> list[str]:
+        """Return the paths of a run's artifacts, such as `run_results.json`."""
+        return self.get_conn().list_artifacts(parse_id("run_id", run_id))
+
+    def get_job_run_artifact(self, run_id: int | str, path: str, *, step: int | None = None) -> bytes:
+        """
+        Return an artifact's bytes, all in memory.
+
+        :param path: as `list_job_run_artifacts` says it.
+        :param step: the index of the step that wrote it, from 1; default the last one that did.
+        :raises DbtCloudNotFound: there is none, or not yet.
+        """
+        with self.get_conn().stream_artifact(parse_id("run_id", run_id), path, step=step) as pieces:
+            return b"".join(pieces)
+
+    def _reread(self, account: tuple[str, int]) -> Client:
+        try:
+            client = self._make_client(retry_limit=1)
+        except (AirflowException, AirflowRuntimeError, DbtCloudConfigurationError) as error:
+            reason = f"the connection {self.dbt_cloud_conn_id!r} cannot be read: {error}"
+            raise DbtCloudUnreachable("GET", "the run", reason, may_have_arrived=False) from error
+        if (client.base_url, client.account_id) != account:
+            msg = (
+                f"The connection {self.dbt_cloud_conn_id!r} now leads to account {client.account_id} at "
+                f"{client.base_url}; the run is in account {account[1]} at {account[0]}, and goes on."
+            )
+            raise DbtCloudConfigurationError(msg)
+        return client
+
+    def _make_client(
+        self, credentials: Credentials | None = None, *, retry_limit: int | None = None
+    ) -> Client:
+        # Late, because every DAG that uses an operator imports this module, and few talk to dbt Cloud.
+        from airflow_dbt_cloud.client import Client
+        from airflow_dbt_cloud.retries import Retries
+
+        retries = Retries(limit=retry_limit or self.retry_limit, delay=self.retry_delay or 1.0)
+        return Client(credentials or self._credentials(), retries=retries)
+
+    def _credentials(self, *, timeout_seconds: float | None = None) -> Credentials:
+        from dataclasses import replace
+
+        from airflow_dbt_cloud.credentials import Credentials
+
+        connection = self.get_connection(self.dbt_cloud_conn_id)
+        credentials = Credentials.from_connection(connection, account_id=self.account_id)
+        # Airflow masks the password as it stands; what is sent is stripped, and proxies hold passwords, too.
+        mask_secret(credentials.token)
+        for proxy in credentials.proxies.values():
+            mask_secret(proxy)
+        seconds = timeout_seconds or self.timeout_seconds
+        return replace(credentials, timeout_seconds=seconds) if seconds else credentials
+
+
+def _optional(parse: Callable[[str, object], Any], name: str, value: object) -> Any:
+    return None if value is None else parse(name, value)
+
+
+def _diagnosis(error: DbtCloudApiError | DbtCloudUnreachable, credentials: Credentials) -> str:
+    place, account = credentials.base_url, credentials.account_id
+    if isinstance(error, DbtCloudUnreachable):
+        return f"{place} cannot be reached: {error.reason}. Is the host right? Does it need a proxy?"
+    if isinstance(error, DbtCloudServerError) and error.status < 400:
+        return f"{place} answers, but it is not dbt Cloud: {error.message} Check the host."
+    if isinstance(error, DbtCloudUnauthorized) and error.status == 401:
+        return (
+            f"{place} refuses the token: {error.message} The usual cause is a host of another region: use "
+            "the access URL from the account's settings in dbt Cloud. Else the token is wrong or expired."
+        )
+    if isinstance(error, DbtCloudUnauthorized):
+        return f"The token is valid, but not for account {account} (the login): {error.message}"
+    if isinstance(error, DbtCloudNotFound):
+        return f"Account {account} (the login) does not exist, or the token may not read it."
+    return str(error)

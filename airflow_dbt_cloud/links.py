@@ -1,0 +1,33 @@
+"""The button on a task's page that leads to its run in dbt Cloud."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+__all__ = ["DbtCloudJobRunLink"]
+
+
+class DbtCloudJobRunLink(BaseOperatorLink):
+    """
+    Link to the run in dbt Cloud.
+
+    The operator writes it as soon as the run is started (`push_to`). Airflow asks for it again whenever the
+    task's process ends, and writes what it gets: it must never get less than there was.
+    """
+
+    name = "dbt Cloud run"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL of the run; empty if none was started."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        url: str | None = getattr(operator, "run_url", None) or XCom.get_value(
+            key="job_run_url", ti_key=ti_key
+        )
+        return url or ""

@@ -1,0 +1,308 @@
+"""
+What dbt Cloud tells us, as values.
+
+Every value is frozen and knows how to read itself from the API's JSON (`from_json`). A reader never breaks on
+an unknown status number, a missing key, a null or a new field: what cannot be read is None, 0 or empty.
+Field names are dbt Cloud's, from its OpenAPI document; times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "Account",
+    "DbtCloudJobRunStatus",
+    "Environment",
+    "Job",
+    "Project",
+    "Run",
+    "RunFailure",
+    "Step",
+]
+
+
+class DbtCloudJobRunStatus(IntEnum):
+    """The numbers that dbt Cloud uses for the status of runs and of their steps."""
+
+    QUEUED = 1
+    STARTING = 2
+    RUNNING = 3
+    SUCCESS = 10
+    ERROR = 20
+    CANCELLED = 30
+
+
+# A number that we do not know is "still going": only these three end a run.
+TERMINAL = frozenset(
+    {DbtCloudJobRunStatus.SUCCESS, DbtCloudJobRunStatus.ERROR, DbtCloudJobRunStatus.CANCELLED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run. `index` counts from 1 and is what artifacts are asked by."""
+
+    id: int
+    index: int
+    name: str
+    status: int
+    logs: str = field(default="", repr=False)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read a `RunStepResponse`."""
+        return cls(
+            id=_number(json, "id"),
+            index=_number(json, "index"),
+            name=_text(json, "name"),
+            status=_number(json, "status"),
+            logs=_text(json, "logs"),
+            started_at=_time(json, "started_at"),
+            finished_at=_time(json, "finished_at"),
+        )
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the step has ended."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a job. `steps` and `cause` are there only if they were asked for (`include_related`)."""
+
+    id: int
+    status: int
+    account_id: int = 0
+    project_id: int = 0
+    environment_id: int = 0
+    job_id: int = 0
+    href: str = ""
+    status_message: str = ""
+    cause: str = ""
+    dbt_version: str = ""
+    git_branch: str = ""
+    git_sha: str = ""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    retrying_run_id: int | None = None
+    can_retry: bool = False
+    retry_not_supported_reason: str = ""
+    blocked_by: tuple[int, ...] = ()
+    cancelled_by: str = ""
+    steps: tuple[Step, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read a `RunResponse`."""
+        cancellation = _object(_object(json, "audit"), "cancellation")
+        return cls(
+            id=_number(json, "id"),
+            status=_number(json, "status"),
+            account_id=_number(json, "account_id"),
+            project_id=_number(json, "project_id"),
+            environment_id=_number(json, "environment_id"),
+            job_id=_number(json, "job_definition_id") or _number(json, "job_id"),
+            href=_text(json, "href"),
+            status_message=_text(json, "status_message"),
+            cause=_text(_object(json, "trigger"), "cause"),
+            dbt_version=_text(json, "dbt_version"),
+            git_branch=_text(json, "git_branch"),
+            git_sha=_text(json, "git_sha"),
+            created_at=_time(json, "created_at"),
+            started_at=_time(json, "started_at"),
+            finished_at=_time(json, "finished_at"),
+            retrying_run_id=_number(json, "retrying_run_id") or None,
+            can_retry=json.get("can_retry") is True,
+            retry_not_supported_reason=_text(json, "retry_not_supported_reason"),
+            blocked_by=tuple(number for number in _list(json, "blocked_by") if isinstance(number, int)),
+            cancelled_by=_text(_object(cancellation, "actor"), "name"),
+            steps=tuple(Step.from_json(step) for step in _objects(json, "run_steps")),
+        )
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run has ended. `status` alone says so; the API's flags may be null."""
+        return self.status in TERMINAL
+
+    @property
+    def is_success(self) -> bool:
+        """Whether dbt Cloud said Success, and nothing less."""
+        return self.status == DbtCloudJobRunStatus.SUCCESS
+
+    @property
+    def status_name(self) -> str:
+        """The status in a word: `Running`; `status 7` if dbt Cloud has a number that we do not know."""
+        try:
+            return DbtCloudJobRunStatus(self.status).name.capitalize()
+        except ValueError:
+            return f"status {self.status}"
+
+    def raise_for_status(self) -> None:
+        """
+        Judge a run that has ended: the one place where an outcome becomes an error.
+
+        :raises DbtCloudRunFailed: dbt Cloud says Error.
+        :raises DbtCloudRunCancelled: dbt Cloud says Cancelled; names who did it if `audit` was included, and
+            dbt Cloud's own timeout as such (its `status_message` says "timed out").
+        :raises ValueError: the run has not ended, so that nothing can be said.
+        """
+        if self.is_success:
+            return
+        if self.status == DbtCloudJobRunStatus.ERROR:
+            raise DbtCloudRunFailed(self)
+        if self.status == DbtCloudJobRunStatus.CANCELLED:
+            raise DbtCloudRunCancelled(self, self._why_cancelled)
+        msg = f"Run {self.id} has not ended: {self.status_name}."
+        raise ValueError(msg)
+
+    @property
+    def _why_cancelled(self) -> str:
+        if "timed out" in self.status_message:
+            return f"dbt Cloud's own timeout of the job: {self.status_message}"
+        by = f"by {self.cancelled_by}" if self.cancelled_by else ""
+        return ". ".join(filter(None, (by, self.status_message)))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: what a run of it does unless the request overrides it."""
+
+    id: int
+    name: str
+    project_id: int = 0
+    environment_id: int = 0
+    execute_steps: tuple[str, ...] = ()
+    generate_docs: bool = False
+    deactivated: bool = False
+    description: str = ""
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read a `HumanReadableJobDefinitionResponse`."""
+        return cls(
+            id=_number(json, "id"),
+            name=_text(json, "name"),
+            project_id=_number(json, "project_id"),
+            environment_id=_number(json, "environment_id"),
+            execute_steps=tuple(step for step in _list(json, "execute_steps") if isinstance(step, str)),
+            generate_docs=json.get("generate_docs") is True,
+            deactivated=json.get("deactivated") is True,
+            description=_text(json, "description"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A dbt project in an account."""
+
+    id: int
+    name: str
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read a `ProjectResponse`."""
+        return cls(id=_number(json, "id"), name=_text(json, "name"))
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment of a project; jobs belong to one."""
+
+    id: int
+    name: str
+    project_id: int = 0
+    dbt_version: str = ""
+    deployment_type: str = ""
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read an `EnvironmentV3Response`."""
+        return cls(
+            id=_number(json, "id"),
+            name=_text(json, "name"),
+            project_id=_number(json, "project_id"),
+            dbt_version=_text(json, "dbt_version"),
+            deployment_type=_text(json, "deployment_type"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account that a token belongs to."""
+
+    id: int
+    name: str
+    plan: str = ""
+    run_slots: int = 0
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read an `AccountResponse`."""
+        return cls(
+            id=_number(json, "id"),
+            name=_text(json, "name"),
+            plan=_text(json, "plan"),
+            run_slots=_number(json, "run_slots"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Where a run failed, and what a retry would run again."""
+
+    failed_step: str = ""
+    skipped_steps: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read a `RunFailureDetailsResponse`."""
+        return cls(
+            failed_step=_text(json, "failed_step"),
+            skipped_steps=tuple(step for step in _list(json, "skipped_steps") if isinstance(step, str)),
+        )
+
+
+def _number(json: Mapping[str, Any], key: str) -> int:
+    value = json.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _text(json: Mapping[str, Any], key: str) -> str:
+    value = json.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _time(json: Mapping[str, Any], key: str) -> datetime | None:
+    # Runs write "2024-05-27 10:42:16.179903+00:00", jobs "2024-05-27T10:42:10.111442Z".
+    try:
+        time = datetime.fromisoformat(_text(json, key))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _list(json: Mapping[str, Any], key: str) -> list[Any]:
+    value = json.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _objects(json: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    return [value for value in _list(json, key) if isinstance(value, dict)]
+
+
+def _object(json: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = json.get(key)
+    return value if isinstance(value, dict) else {}

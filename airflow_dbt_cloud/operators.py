@@ -1,0 +1,327 @@
+"""
+Run a dbt Cloud job as an Airflow task.
+
+Importing this module loads no third-party package that `airflow.sdk` has not loaded: a DAG file that uses it
+parses as fast as one that does not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from airflow_dbt_cloud.errors import DbtCloudConfigurationError, DbtCloudError, DbtCloudWaitInterrupted
+from airflow_dbt_cloud.hooks import DEFAULT_CHECK_INTERVAL, DEFAULT_WAIT_TIMEOUT, DbtCloudHook
+from airflow_dbt_cloud.links import DbtCloudJobRunLink
+from airflow_dbt_cloud.parameters import OVERRIDES, RunRequest, parse_id, parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+    from airflow_dbt_cloud.client import Client
+    from airflow_dbt_cloud.models import Run
+
+__all__ = ["DbtCloudJobRunLink", "DbtCloudRunJobOperator"]
+
+# Airflow kills a task's process 5 s after it called `on_kill`.
+KILL_BUDGET = 4.0
+STATE_BUDGET = 2.0
+# The states of a task that a person's action leaves it in: marked, cleared, or removed from its DAG.
+ENDED_BY_A_PERSON = frozenset({"failed", "success", "skipped", "removed", "restarting"})
+
+
+class DbtCloudRunJobOperator(BaseOperator):
+    """
+    Start a run of a dbt Cloud job and wait until it has ended.
+
+    The task succeeds only if dbt Cloud says Success. If a person marks or clears the running task, or its
+    `execution_timeout` is over, the run is cancelled; if the worker is shut down, the run goes on. Returns
+    the run's id. As soon as the run is started its id and URL are in the XComs `job_run_id` and
+    `job_run_url`, and behind the button "dbt Cloud run".
+
+    :param dbt_cloud_conn_id: the connection (templated).
+    :param job_id: the job, a number or a string of digits (templated).
+    :param project_name: with `environment_name` and `job_name` another way to name the job (templated).
+    :param environment_name: see `project_name` (templated).
+    :param job_name: see `project_name` (templated).
+    :param account_id: beats the account id of the connection (templated).
+    :param trigger_reason: the run's cause, shown in dbt Cloud; ASCII without quotes, at most 255 characters
+        of it are kept; by default it names the task and the DAG (templated).
+    :param steps_override: dbt commands to run instead of the job's (templated).
+    :param schema_override: schema to build in instead of the environment's (templated).
+    :param git_branch: branch to check out (templated).
+    :param git_sha: commit to check out (templated).
+    :param target_name_override: value of `target.name` (templated).
+    :param threads_override: number of threads (templated).
+    :param dbt_version_override: dbt version or release track (templated).
+    :param generate_docs_override: whether to generate docs (templated).
+    :param timeout_seconds_override: seconds after which dbt Cloud cancels the run (templated).
+    :param azure_pull_request_id: makes the run a CI run of this pull request (templated).
+    :param github_pull_request_id: likewise (templated).
+    :param gitlab_merge_request_id: likewise (templated).
+    :param non_native_pull_request_id: likewise (templated).
+    :param additional_run_config: more fields of the start request, by dbt Cloud's names (templated).
+    :param wait_for_termination: False ends the task as soon as the run is started.
+    :param check_interval: seconds between two questions whether the run has ended (default 60).
+    :param timeout: seconds after which to stop waiting (default 7 days). The run goes on; `execution_timeout`
+        cancels it.
+    :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
+        `DbtCloudHook`.
+    :raises DbtCloudConfigurationError: a parameter or the connection is wrong; when the DAG is parsed, if it
+        can be told by then.
+    :raises DbtCloudApiError: dbt Cloud refused the start.
+    :raises DbtCloudRunFailed: the run failed.
+    :raises DbtCloudRunCancelled: the run was cancelled in dbt Cloud.
+    :raises DbtCloudWaitTimeout: `timeout` is over.
+    :raises DbtCloudLostTrack: for twelve hours nobody could tell how the run is.
+    """
+
+    template_fields: Sequence[str] = (
+        "dbt_cloud_conn_id",
+        "job_id",
+        "project_name",
+        "environment_name",
+        "job_name",
+        "account_id",
+        "trigger_reason",
+        *sorted(OVERRIDES),
+        "additional_run_config",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "additional_run_config": "json",
+        "steps_override": "json",
+    }
+    operator_extra_links = (DbtCloudJobRunLink(),)
+    ui_color = "#ffe3dc"
+
+    def __init__(  # noqa: PLR0913 - every field of the start request is a parameter
+        self,
+        *,
+        dbt_cloud_conn_id: str = DbtCloudHook.default_conn_name,
+        job_id: int | str | None = None,
+        project_name: str | None = None,
+        environment_name: str | None = None,
+        job_name: str | None = None,
+        account_id: int | str | None = None,
+        trigger_reason: str | None = None,
+        steps_override: list[str] | None = None,
+        schema_override: str | None = None,
+        git_branch: str | None = None,
+        git_sha: str | None = None,
+        target_name_override: str | None = None,
+        threads_override: int | str | None = None,
+        dbt_version_override: str | None = None,
+        generate_docs_override: bool | str | None = None,
+        timeout_seconds_override: int | str | None = None,
+        azure_pull_request_id: int | str | None = None,
+        github_pull_request_id: int | str | None = None,
+        gitlab_merge_request_id: int | str | None = None,
+        non_native_pull_request_id: int | str | None = None,
+        additional_run_config: dict[str, Any] | str | None = None,
+        wait_for_termination: bool = True,
+        check_interval: float = DEFAULT_CHECK_INTERVAL,
+        timeout: float = DEFAULT_WAIT_TIMEOUT,
+        hook_params: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dbt_cloud_conn_id = dbt_cloud_conn_id
+        self.job_id = job_id
+        self.project_name = project_name
+        self.environment_name = environment_name
+        self.job_name = job_name
+        self.account_id = account_id
+        self.trigger_reason = trigger_reason
+        self.steps_override = steps_override
+        self.schema_override = schema_override
+        self.git_branch = git_branch
+        self.git_sha = git_sha
+        self.target_name_override = target_name_override
+        self.threads_override = threads_override
+        self.dbt_version_override = dbt_version_override
+        self.generate_docs_override = generate_docs_override
+        self.timeout_seconds_override = timeout_seconds_override
+        self.azure_pull_request_id = azure_pull_request_id
+        self.github_pull_request_id = github_pull_request_id
+        self.gitlab_merge_request_id = gitlab_merge_request_id
+        self.non_native_pull_request_id = non_native_pull_request_id
+        self.additional_run_config: Any = additional_run_config
+        self.wait_for_termination = wait_for_termination
+        self.check_interval = parse_seconds("check_interval", check_interval)
+        self.timeout = parse_seconds("timeout", timeout)
+        self.hook_params = hook_params or {}
+        self.run_id: int | None = None
+        self.run_url: str | None = None
+        self._attempt: _Attempt | None = None
+        self._check_parameters()
+
+    def execute(self, context: Context) -> int:
+        """Start the run, tell Airflow at once which one it is, and wait for its end."""
+        hook = self._make_hook()
+        self._attempt = attempt = _Attempt(context["ti"], hook.get_conn())
+        try:
+            run = attempt.client.start_run(self._find_job_id(attempt.client), self._make_request())
+            self._announce(run, attempt)
+            return self._wait(run, hook, attempt) if self.wait_for_termination else run.id
+        except AirflowTaskTimeout:
+            self._cancel(attempt.client, "the task's execution_timeout is over")
+            raise
+        finally:
+            self._attempt = None
+
+    def on_kill(self) -> None:
+        """
+        Cancel the run if a person ended the task; leave it alone if only this process has to go.
+
+        Airflow calls this in a signal handler, where a question to Airflow would wait for the very code that
+        it interrupts, and ends the process 5 s later. So a thread does it, in 4 s.
+        """
+        if self._attempt is not None:
+            stop = threading.Thread(
+                target=self._stop, args=(self._attempt,), name="dbt-cloud-kill", daemon=True
+            )
+            stop.start()
+
+    def _check_parameters(self) -> None:
+        """Raise now what can be told before templates are rendered."""
+        if self.job_id is None and not (self.project_name and self.environment_name and self.job_name):
+            msg = (
+                f"Task {self.task_id!r} does not say which job to run: give job_id, or all of project_name, "
+                "environment_name and job_name."
+            )
+            raise DbtCloudConfigurationError(msg)
+        for name in ("job_id", "account_id"):
+            value = getattr(self, name)
+            if value is not None and not _is_rendered_later(value):
+                parse_id(name, value)
+        overrides = {
+            name: value for name, value in self._overrides().items() if not _is_rendered_later(value)
+        }
+        RunRequest.from_parameters("", overrides)
+        self._make_hook()
+
+    def _overrides(self) -> dict[str, Any]:
+        """Return the fields of the start request that are given, from parameters and `additional_run_config`."""
+        given = {name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None}
+        more = self.additional_run_config or {}
+        if not isinstance(more, dict):
+            if _is_rendered_later(more):
+                return given
+            msg = f"additional_run_config must be a dict of fields of the start request; got {more!r}."
+            raise DbtCloudConfigurationError(msg)
+        if twice := given.keys() & more.keys():
+            msg = f"{', '.join(sorted(twice))} is given twice: as a parameter and in additional_run_config."
+            raise DbtCloudConfigurationError(msg)
+        return {**given, **more}
+
+    def _make_hook(self) -> DbtCloudHook:
+        try:
+            return DbtCloudHook(self.dbt_cloud_conn_id, account_id=self.account_id, **self.hook_params)
+        except TypeError as error:
+            msg = f"hook_params takes timeout_seconds, retry_limit and retry_delay; got {self.hook_params!r}."
+            raise DbtCloudConfigurationError(msg) from error
+
+    def _find_job_id(self, client: Client) -> int:
+        if self.job_id is not None:
+            return parse_id("job_id", self.job_id)
+        names = self.project_name or "", self.environment_name or "", self.job_name or ""
+        return client.find_job(*names).id
+
+    def _make_request(self) -> RunRequest:
+        reason = self.trigger_reason or (
+            f"Triggered via Apache Airflow by task {self.task_id} in the {self.dag_id} DAG."
+        )
+        return RunRequest.from_parameters(reason, self._overrides())
+
+    def _announce(self, run: Run, attempt: _Attempt) -> None:
+        self.run_id, self.run_url = run.id, run.href
+        attempt.has_started.set()
+        self.log.info("Started dbt Cloud run %s of job %s: %s", run.id, run.job_id, run.href)
+        xcoms = {"job_run_id": run.id, "job_run_url": run.href, DbtCloudJobRunLink().xcom_key: run.href}
+        for key, value in xcoms.items():
+            attempt.ti.xcom_push(key=key, value=value)
+
+    def _wait(self, run: Run, hook: DbtCloudHook, attempt: _Attempt) -> int:
+        from airflow_dbt_cloud.waiting import Watch
+
+        def pause(seconds: float) -> None:
+            if attempt.is_killed.wait(seconds):
+                raise DbtCloudWaitInterrupted(run, attempt.ending)
+
+        watch = Watch(run, end_time=time.time() + self.timeout, log=self.log)
+        ended = hook.follow(watch, check_interval=self.check_interval, pause=pause)
+        ended.raise_for_status()
+        self.log.info("dbt Cloud run %s succeeded.", ended.id)
+        return ended.id
+
+    def _stop(self, attempt: _Attempt) -> None:
+        deadline = time.monotonic() + KILL_BUDGET
+        state = attempt.ask_state(STATE_BUDGET)
+        if state not in ENDED_BY_A_PERSON:
+            attempt.ending = f"nobody ended the task (its state is {state or 'unknown'}), so the run goes on"
+            self.log.warning("Airflow ends this process, but %s.", attempt.ending)
+        elif attempt.has_started.wait(deadline - time.monotonic()):
+            # Half for the connection, half for the answer.
+            client = attempt.client.hurried(max(0.5, (deadline - time.monotonic()) / 2))
+            attempt.ending = f"a person ended the task (its state is {state})"
+            self._cancel(client, attempt.ending)
+        attempt.is_killed.set()
+
+    def _cancel(self, client: Client, why: str) -> None:
+        if self.run_id is None:
+            self.log.warning("Nothing to cancel: no dbt Cloud run is known to have been started.")
+            return
+        self.log.info("Cancelling dbt Cloud run %s, because %s.", self.run_id, why)
+        try:
+            client.cancel_run(self.run_id)
+        except DbtCloudError as error:
+            self.log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", self.run_id, error)
+
+
+class _Attempt:
+    """One execution of the task: what its main thread and the thread of `on_kill` share."""
+
+    def __init__(self, ti: RuntimeTaskInstanceProtocol, client: Client) -> None:
+        self.ti = ti
+        self.client = client
+        self.has_started = threading.Event()
+        self.is_killed = threading.Event()
+        self.ending = ""
+
+    def ask_state(self, timeout: float) -> str | None:
+        """Return the task's state in Airflow, or None if nobody says so within `timeout` seconds."""
+        states: list[str] = []
+
+        def ask() -> None:
+            ti = self.ti
+            by_task = ti.get_task_states(
+                dag_id=ti.dag_id,
+                task_ids=[ti.task_id],
+                run_ids=[ti.run_id],
+                map_index=ti.map_index if is_mapped else None,
+            )[ti.run_id]
+            states.append(by_task[f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id])
+
+        is_mapped = (self.ti.map_index or -1) >= 0
+        asking = threading.Thread(target=ask, name="dbt-cloud-task-state", daemon=True)
+        asking.start()
+        asking.join(timeout)
+        return states[0] if states else None
+
+
+def _is_rendered_later(value: object) -> bool:
+    """Whether a parameter's value is known only when the task runs: a template, or another task's result."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, dict):
+        return any(_is_rendered_later(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_is_rendered_later(item) for item in value)
+    return not isinstance(value, int | float | None)

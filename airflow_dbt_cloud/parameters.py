@@ -1,0 +1,167 @@
+"""
+What a DAG author gives us, read and checked.
+
+Templates and Airflow Variables make strings of numbers and flags: these are accepted. Whatever cannot be
+meant is a `DbtCloudConfigurationError` that names the parameter, what it holds and what it should.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_dbt_cloud.errors import DbtCloudConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["MAX_CAUSE", "OVERRIDES", "RunRequest", "clean_cause", "parse_id", "parse_seconds"]
+
+# A longer cause is refused by dbt Cloud.
+MAX_CAUSE = 255
+
+
+def parse_id(name: str, value: object) -> int:
+    """
+    Return `value` as an id of dbt Cloud's: a number above 0, or its digits.
+
+    :param name: the parameter's name, for the error.
+    :raises DbtCloudConfigurationError: it is neither.
+    """
+    number = _whole(value)
+    if number is not None:
+        return number
+    msg = f"{name} must be a number, or a string of digits, as dbt Cloud shows it in its URLs; got {value!r}."
+    raise DbtCloudConfigurationError(msg)
+
+
+def parse_seconds(name: str, value: object) -> float:
+    """
+    Return `value` as a number of seconds above 0.
+
+    :raises DbtCloudConfigurationError: it is none.
+    """
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if isinstance(value, bool) or not 0 < seconds < float("inf"):
+        msg = f"{name} must be a number of seconds above 0; got {value!r}."
+        raise DbtCloudConfigurationError(msg)
+    return seconds
+
+
+def clean_cause(reason: str) -> str:
+    """
+    Return a `cause` that dbt Cloud takes and that breaks nobody's SQL, however odd the reason is.
+
+    It is ASCII, has no quotes, backslashes or line breaks, and at most 255 characters: dbt projects write
+    `DBT_CLOUD_RUN_REASON` into tables, unescaped.
+    """
+    plain = unicodedata.normalize("NFKD", reason).encode("ascii", "ignore").decode()
+    line = " ".join(re.sub(r"[\x00-\x1f\x7f'\"`\\]", " ", plain).split())
+    return line if len(line) <= MAX_CAUSE else line[: MAX_CAUSE - 3] + "..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """
+    What to run: the body of `POST …/jobs/{id}/run/` (`TriggerRunRequestRequest` in the OpenAPI document).
+
+    A field that is None is left to the job. `cause` is required by dbt Cloud.
+    """
+
+    cause: str
+    git_sha: str | None = None
+    git_branch: str | None = None
+    schema_override: str | None = None
+    dbt_version_override: str | None = None
+    threads_override: int | None = None
+    target_name_override: str | None = None
+    generate_docs_override: bool | None = None
+    timeout_seconds_override: int | None = None
+    steps_override: list[str] | None = None
+    azure_pull_request_id: int | None = None
+    github_pull_request_id: int | None = None
+    gitlab_merge_request_id: int | None = None
+    non_native_pull_request_id: int | None = None
+
+    @classmethod
+    def from_parameters(cls, cause: str, overrides: Mapping[str, Any]) -> Self:
+        """
+        Read rendered parameters. A value that is None or an empty string counts as not given.
+
+        :param cause: why the job runs; cleaned as `clean_cause` does.
+        :param overrides: values by field name.
+        :raises DbtCloudConfigurationError: a field has a value of the wrong kind, or does not exist.
+        """
+        if unknown := overrides.keys() - OVERRIDES:
+            msg = f"dbt Cloud has no {_listed(unknown)} for a run. It has {_listed(OVERRIDES)}."
+            raise DbtCloudConfigurationError(msg)
+        given = {name: value for name, value in overrides.items() if value is not None and value != ""}
+        values = {name: _READERS.get(name, _text)(name, value) for name, value in given.items()}
+        return cls(cause=clean_cause(cause), **values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request's body, without the fields that are None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+OVERRIDES = frozenset(field.name for field in fields(RunRequest)) - {"cause"}
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    msg = f"{name} must be a string; got {value!r}."
+    raise DbtCloudConfigurationError(msg)
+
+
+def _flag(name: str, value: object) -> bool:
+    flag = {"true": True, "false": False}.get(str(value).strip().lower())
+    if flag is None:
+        msg = f"{name} must be True or False; got {value!r}."
+        raise DbtCloudConfigurationError(msg)
+    return flag
+
+
+def _commands(name: str, value: object) -> list[str]:
+    if isinstance(value, list | tuple) and value and all(isinstance(command, str) for command in value):
+        return list(value)
+    msg = f"{name} must be a list of dbt commands, such as ['dbt seed', 'dbt build']; got {value!r}."
+    raise DbtCloudConfigurationError(msg)
+
+
+def _count(name: str, value: object) -> int:
+    number = _whole(value)
+    if number is not None:
+        return number
+    msg = f"{name} must be a whole number above 0; got {value!r}."
+    raise DbtCloudConfigurationError(msg)
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value > 0 else None
+    if isinstance(value, str) and re.fullmatch(r"0*[1-9][0-9]{0,18}", value.strip(), re.ASCII):
+        return int(value)
+    return None
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "generate_docs_override": _flag,
+    "steps_override": _commands,
+    "threads_override": _count,
+    "timeout_seconds_override": _count,
+    "azure_pull_request_id": parse_id,
+    "github_pull_request_id": parse_id,
+    "gitlab_merge_request_id": parse_id,
+    "non_native_pull_request_id": parse_id,
+}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,114 @@
+"""
+Whether and when a request is sent again.
+
+=====================================  ==============  ==================
+what happened                          safe to repeat  starts a run
+=====================================  ==============  ==================
+no answer, and it did not arrive       again           again
+no answer, and it may have arrived     again           never
+429                                    again           again
+408, 5xx, no answer of dbt Cloud's     again           never
+every other 3xx and 4xx                never           never
+=====================================  ==============  ==================
+
+Safe to repeat are GET and the cancel of a run. "Again" is bounded by time; between two tries lies a random
+part of a delay that doubles (full jitter), or what `Retry-After` asks. A 429 without it is the start of dbt
+Cloud's cooldown of five minutes: 30 to 300 s. A wait that would end beyond the bound is not begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_before_delay
+
+from airflow_dbt_cloud.errors import (
+    DbtCloudRateLimited,
+    DbtCloudServerError,
+    DbtCloudUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenacity import RetryCallState
+
+__all__ = ["CALL_BOUND", "START_BOUND", "Retries", "is_repeatable", "pause_after"]
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+CALL_BOUND = 120.0
+# dbt Cloud's cooldown is 5 minutes, and a whole platform starts at midnight.
+START_BOUND = 900.0
+LONGEST_DELAY = 30.0
+COOLDOWN = (30.0, 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """
+    How patient a client is.
+
+    :param limit: how often a request is sent at most; None = bounded by time only; 1 = never again.
+    :param delay: seconds before the second try, doubled for each further one, up to 30; a random part of it
+        is slept.
+    :param sleep: takes seconds.
+    """
+
+    limit: int | None = None
+    delay: float = 1.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def call(self, request: Callable[[], Answer], *, is_safe: bool, bound: float) -> Answer:
+        """
+        Return what `request` returns, asked again as the table says.
+
+        :param is_safe: whether a second one does no harm if the first one took effect.
+        :param bound: seconds for all tries and the waits between them.
+        :raises DbtCloudError: that of the last try.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: is_repeatable(error, is_safe=is_safe)),
+            wait=self._wait,
+            stop=stop_any(stop_before_delay(bound), stop_after_attempt(self.limit or sys.maxsize)),
+            sleep=self.sleep,
+            before_sleep=_log,
+            reraise=True,
+        )
+        return retrying(request)
+
+    def _wait(self, state: RetryCallState) -> float:
+        return pause_after(_error(state), state.attempt_number, delay=self.delay)
+
+
+def is_repeatable(error: BaseException, *, is_safe: bool) -> bool:
+    """Whether the request that ended in `error` may be sent again."""
+    if isinstance(error, DbtCloudUnreachable):
+        return is_safe or not error.may_have_arrived
+    return isinstance(error, DbtCloudRateLimited) or (is_safe and isinstance(error, DbtCloudServerError))
+
+
+def pause_after(error: BaseException | None, attempt: int, *, delay: float = 1.0) -> float:
+    """
+    Return how many seconds to wait after the try number `attempt` (from 1) ended in `error`.
+
+    :param delay: the longest wait after the first try, where dbt Cloud does not ask for one.
+    """
+    if isinstance(error, DbtCloudRateLimited):
+        return random.uniform(*COOLDOWN) if error.retry_after is None else error.retry_after
+    return random.uniform(0, min(LONGEST_DELAY, delay * 2.0 ** min(attempt - 1, 16)))
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _log(state: RetryCallState) -> None:
+    log.warning("%s Asking again in %.1f s.", _error(state), state.upcoming_sleep)

@@ -1,0 +1,297 @@
+"""
+One request to dbt Cloud: the only module that knows `requests`.
+
+A request ends in one of three ways: the JSON of dbt Cloud's envelope (or the bytes of an artifact), a
+`DbtCloudApiError` (an answer that we dislike; `judge` decides which), or `DbtCloudUnreachable` (no answer).
+Nothing is repeated here.
+
+What `requests` would do by itself is switched off: `.netrc` does not replace our token (explicit `auth`),
+cookies are refused, redirects are not followed, `REQUESTS_CA_BUNDLE` does not beat the connection's
+`ca_bundle` (`verify` goes with each request). The token is in no message: it is blanked out of whatever the
+other side sent back.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from airflow_dbt_cloud import __version__
+from airflow_dbt_cloud.errors import (
+    DbtCloudApiError,
+    DbtCloudInvalidRequest,
+    DbtCloudNotFound,
+    DbtCloudRateLimited,
+    DbtCloudRedirected,
+    DbtCloudServerError,
+    DbtCloudUnauthorized,
+    DbtCloudUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_dbt_cloud.credentials import Credentials
+
+__all__ = ["Transport", "judge"]
+
+CONNECT_TIMEOUT = 10.0
+# `requests` bounds each read, not their sum: a body that trickles would last for ever.
+TOTAL_TIMEOUT = 60.0
+MAX_JSON_BYTES = 32 * 2**20
+PIECE_BYTES = 2**16
+
+# What can only happen before the request is sent: the name, the socket, the proxy, the server's certificate.
+# Other TLS errors may also come when it is on its way, and count as such.
+CONNECTING = (
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ProxyError,
+    requests.exceptions.InvalidURL,
+    ssl.SSLCertVerificationError,
+)
+
+
+class Transport:
+    """
+    Sends requests to one account's host, over one kept-alive session for each thread.
+
+    :param credentials: where to send to, and the token.
+    :param clock: seconds that only grow, for the bound on a whole call.
+    """
+
+    def __init__(self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._credentials = credentials
+        self._auth = _Token(credentials.token)
+        self._clock = clock
+        self._sessions = threading.local()
+
+    def __repr__(self) -> str:
+        return f"<Transport to {self._credentials.base_url}>"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Send a request and return the envelope of the answer: `{"status": …, "data": …, "extra": …}`.
+
+        A call lasts 60 s at most, and a body of more than 32 MiB is given up.
+
+        :raises DbtCloudApiError: an answer that we dislike.
+        :raises DbtCloudUnreachable: no answer, or none that is whole.
+        """
+        deadline = self._clock() + TOTAL_TIMEOUT
+        with self._answer(method, path, params=params, body=body) as response:
+            content = self._read(response, method, path, deadline)
+            return judge(method, path, response.status_code, response.headers, self._blank(content))
+
+    @contextmanager
+    def stream(self, path: str, *, params: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
+        """
+        Yield the bytes of an answer in pieces, as they arrive.
+
+        The answer may be one redirect, to a storage's signed URL: it is followed without our token.
+
+        :raises DbtCloudApiError: an answer that we dislike.
+        :raises DbtCloudUnreachable: no answer, also in the midst of the bytes.
+        """
+        with self._answer("GET", path, params=params) as response:
+            if response.is_redirect:
+                storage = urljoin(response.url, response.headers["location"])
+                if self._credentials.base_url.startswith("https:") and not storage.startswith("https:"):
+                    raise self._dislike(response, path)
+                with self._answer("GET", path, url=storage, auth=_Nobody()) as stored:
+                    yield self._pieces_of(stored, path)
+            else:
+                yield self._pieces_of(response, path)
+
+    def _pieces_of(self, response: requests.Response, path: str) -> Iterator[bytes]:
+        if not response.ok or response.is_redirect:
+            raise self._dislike(response, path)
+        return self._pieces(response, "GET", path)
+
+    def _dislike(self, response: requests.Response, path: str) -> DbtCloudApiError:
+        content = self._blank(self._read(response, "GET", path, self._clock() + TOTAL_TIMEOUT))
+        return _error("GET", path, response.status_code, response.headers, content)
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        url: str = "",
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        auth: AuthBase | None = None,
+    ) -> Iterator[requests.Response]:
+        patience = self._credentials.timeout_seconds
+        try:
+            response = self._session().request(
+                method,
+                url or self._credentials.base_url + path,
+                params=params,
+                json=body,
+                auth=auth or self._auth,
+                timeout=(min(CONNECT_TIMEOUT, patience), patience),
+                proxies=dict(self._credentials.proxies),
+                verify=self._credentials.ca_bundle or True,
+                allow_redirects=False,
+                stream=True,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(method, path, error) from None
+        with response:
+            yield response
+
+    def _read(self, response: requests.Response, method: str, path: str, deadline: float) -> bytes:
+        content = bytearray()
+        for piece in self._pieces(response, method, path):
+            content += piece
+            if len(content) > MAX_JSON_BYTES:
+                reason = f"the answer is longer than {MAX_JSON_BYTES} bytes"
+                raise DbtCloudUnreachable(method, path, reason, may_have_arrived=True)
+            if self._clock() > deadline:
+                reason = f"the answer was not complete after {TOTAL_TIMEOUT:.0f} s"
+                raise DbtCloudUnreachable(method, path, reason, may_have_arrived=True)
+        return bytes(content)
+
+    def _pieces(self, response: requests.Response, method: str, path: str) -> Iterator[bytes]:
+        try:
+            # read1 returns what one read of the socket brought; read would wait for a piece to be full.
+            while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
+                yield piece
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(method, path, error) from None
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._sessions, "session", None)
+        if session is None:
+            session = self._sessions.session = requests.Session()
+            session.headers["User-Agent"] = f"airflow-dbt-cloud/{__version__}"
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
+    def _unreachable(self, method: str, path: str, error: Exception) -> DbtCloudUnreachable:
+        # The exception of `requests` is not chained: it holds the request, and that our token.
+        *_, root = layers = list(_layers(error))
+        text = f"{type(root).__name__}: {root}".replace(self._credentials.token, "***")
+        arrived = not any(isinstance(layer, CONNECTING) for layer in layers)
+        return DbtCloudUnreachable(method, path, text, may_have_arrived=arrived)
+
+    def _blank(self, content: bytes) -> bytes:
+        return content.replace(self._credentials.token.encode(), b"***")
+
+
+class _Token(AuthBase):
+    def __init__(self, token: str) -> None:
+        self._header = f"Token {token}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+class _Nobody(AuthBase):
+    """No authorization at all, not even what `.netrc` has for the host."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+def judge(method: str, path: str, status: int, headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
+    """
+    Return the envelope of a good answer, or raise the error that a bad one means.
+
+    :raises DbtCloudApiError: of the kind that the status names. An answer that is no dbt Cloud envelope is a
+        `DbtCloudServerError` whatever its status: a proxy's page with status 200 is no news of a run.
+    """
+    envelope = _envelope(content)
+    if envelope is not None and 200 <= status < 300:
+        said = envelope.get("status")
+        if not isinstance(said, dict) or said.get("is_success") is not False:
+            return envelope
+        status = said["code"] if isinstance(said.get("code"), int) else 500
+    raise _error(method, path, status, headers, content)
+
+
+def _envelope(content: bytes) -> dict[str, Any] | None:
+    try:
+        envelope = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return envelope if isinstance(envelope, dict) and "data" in envelope else None
+
+
+def _error(
+    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes
+) -> DbtCloudApiError:
+    message = _message(headers, content)
+    if status == 429:
+        return DbtCloudRateLimited(method, path, status, message, _retry_after(headers))
+    if 300 <= status < 400:
+        # Only scheme and host: the rest of a storage's or a login page's URL may be a secret.
+        place = urlsplit(headers.get("location", ""))
+        return DbtCloudRedirected(method, path, status, f"it sends us to {place.scheme}://{place.netloc}.")
+    meanings: dict[int, type[DbtCloudApiError]] = {
+        401: DbtCloudUnauthorized,
+        403: DbtCloudUnauthorized,
+        404: DbtCloudNotFound,
+        408: DbtCloudServerError,
+    }
+    refused = DbtCloudInvalidRequest if 400 <= status < 500 else DbtCloudServerError
+    return meanings.get(status, refused)(method, path, status, message)
+
+
+def _message(headers: Mapping[str, str], content: bytes) -> str:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        kind = headers.get("content-type", "no content type").partition(";")[0]
+        return f"the body is not dbt Cloud's JSON ({kind}, {len(content)} bytes)."
+    status = answer.get("status")
+    said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
+    specifics = answer.get("data")
+    if specifics and not isinstance(specifics, str):
+        specifics = json.dumps(specifics)
+    return " ".join(str(part)[:500] for part in (said, specifics) if part) or "no explanation."
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _layers(error: BaseException) -> Iterator[BaseException]:
+    """Unpack the exceptions that `requests` and urllib3 wrap around each other, outermost first."""
+    inner: BaseException | None = error
+    while inner is not None:
+        yield inner
+        wrapped = (getattr(inner, "reason", None), *inner.args)
+        inner = next((item for item in wrapped if isinstance(item, BaseException)), None)
