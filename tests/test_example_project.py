@@ -20,7 +20,7 @@ COMMANDS = [command for job in CLOUD["jobs"] for command in job["commands"]]
 
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
 
-# Asks dbt itself, in one process, which nodes each command would select.
+# Asks dbt itself, in one process, which nodes each command would select, and what these read.
 LIST_NODES = """
 import json, shlex, sys
 from dbt.cli.main import dbtRunner
@@ -28,10 +28,12 @@ nodes = {}
 for command in json.loads(sys.argv[1]):
     _, verb, *options = shlex.split(command)
     kind = {"seed": ["--resource-type", "seed"], "snapshot": ["--resource-type", "snapshot"]}.get(verb, [])
-    answer = dbtRunner().invoke(["--quiet", "ls", *kind, *options])
+    keys = ["--output", "json", "--output-keys", "unique_id depends_on"]
+    answer = dbtRunner().invoke(["--quiet", "ls", *keys, *kind, *options])
     if not answer.success:
         raise SystemExit(f"{command}: {answer.exception}")
-    nodes[command] = answer.result
+    listed = [json.loads(line) for line in answer.result]
+    nodes[command] = {node["unique_id"]: node.get("depends_on", {}).get("nodes", []) for node in listed}
 print(json.dumps(nodes), file=sys.stderr)
 """
 
@@ -185,11 +187,19 @@ class TestCloud:
 
     @pytest.mark.slow
     def test_commands_select_something(self, workshop):
-        """Real dbt takes every job's options, and finds nodes for each selection."""
+        """Each command selects nodes, and a build all that these read: any job may come first."""
         completed = workshop.run("-c", LIST_NODES, json.dumps(COMMANDS))
         assert completed.returncode == 0, completed.stderr
         nodes = json.loads(completed.stderr.splitlines()[-1])
         assert [command for command in COMMANDS if not nodes[command]] == []
+        builds = [selected for command, selected in nodes.items() if command.startswith("dbt build")]
+        assert [
+            parent
+            for selected in builds
+            for parents in selected.values()
+            for parent in parents
+            if parent not in selected and not parent.startswith("source.")
+        ] == []
 
 
 @pytest.mark.slow
