@@ -1,0 +1,357 @@
+"""The paths of the Administrative API that the local server answers: API v2, and projects and environments of v3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import FileResponse, Response
+
+from airflow_dbt_cloud.local import query
+from airflow_dbt_cloud.local.artifacts import find_artifact, list_artifacts
+from airflow_dbt_cloud.local.bodies import read_job, read_run_request
+from airflow_dbt_cloud.local.envelope import NotFound, page, success
+from airflow_dbt_cloud.local.retries import failure_details
+from airflow_dbt_cloud.local.routes import Call, Routes
+from airflow_dbt_cloud.local.serializers import Serializer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from airflow_dbt_cloud.local.cloud import Cloud
+    from airflow_dbt_cloud.local.records import Environment, Run, Step
+
+_CREATED = 201
+_NEW_RUN = frozenset({"trigger", "job"})
+_LIST_RELATED = frozenset({"trigger", "job", "audit", "debug_logs"})
+_BY_ID: dict[str, Callable[[Any], Any]] = {"id": lambda row: row.id}
+_BY_TIME: dict[str, Callable[[Any], Any]] = {
+    **_BY_ID,
+    "created_at": lambda row: row.created_at,
+    "finished_at": lambda row: row.finished_at,
+}
+_JOB_ORDERS: dict[str, Callable[[Any], Any]] = {
+    **_BY_ID,
+    "name": lambda row: row.name,
+    "created_at": lambda row: row.created_at,
+    "updated_at": lambda row: row.updated_at,
+}
+
+
+def list_accounts(cloud: Cloud, call: Call) -> Response:
+    """Answer with the account of the token."""
+    query.read_related(call.parameters)
+    account = Serializer(cloud, call.base_url).account()
+    return page([account], {"pk__in": [account["id"]]}, None, 1)
+
+
+def get_account(cloud: Cloud, call: Call) -> Response:
+    """Answer with the account."""
+    query.read_related(call.parameters)
+    return success(Serializer(cloud, call.base_url).account())
+
+
+def list_projects(cloud: Cloud, call: Call) -> Response:
+    """Answer with the one project, if the filters let it through."""
+    filters = {
+        "name__icontains": query.contains(lambda row: row.name),
+        "pk": query.equals(lambda row: row.id),
+        "pk__gt": query.Filter(query.integer, lambda row, value: row.id > value),
+        "pk__in": query.one_of(lambda row: row.id),
+    }
+    asked = query.read_list_query(call.parameters, cloud.folder.account.id, filters, order_keys=_BY_ID)
+    rows, total = asked.select([cloud.folder.project], _BY_ID)
+    serializer = Serializer(cloud, call.base_url)
+    return page([serializer.project() for _ in rows], asked.filters, asked.order_by, total)
+
+
+def get_project(cloud: Cloud, call: Call) -> Response:
+    """Answer with the project."""
+    query.read_related(call.parameters)
+    _check_project(cloud, call)
+    return success(Serializer(cloud, call.base_url).project())
+
+
+def list_environments_v2(cloud: Cloud, call: Call) -> Response:
+    """Answer with environments in the form of API v2."""
+    filters = {
+        "dbt_version": query.equals(lambda _: cloud.dbt_version, str),
+        "dbt_version__in": query.one_of(lambda _: cloud.dbt_version, query.texts),
+        "pk": query.equals(lambda row: row.id),
+        "project_id": query.equals(lambda _: cloud.folder.project.id),
+        "project_id__in": query.one_of(lambda _: cloud.folder.project.id),
+    }
+    return _list_environments(cloud, call, filters, Serializer(cloud, call.base_url).environment_v2)
+
+
+def list_environments_v3(cloud: Cloud, call: Call) -> Response:
+    """Answer with environments in the form of API v3, of a project or (undocumented) of the account."""
+    _check_project(cloud, call)
+    filters = {
+        "credentials_id": query.equals(lambda _: None),
+        "dbt_version": query.equals(lambda _: cloud.dbt_version, str),
+        "dbt_version__in": query.one_of(lambda _: cloud.dbt_version, query.texts),
+        "deployment_type": query.equals(lambda row: row.deployment_type, str),
+        "deployment_type__in": query.one_of(lambda row: row.deployment_type, query.texts),
+        "id__gt": query.Filter(query.integer, lambda row, value: row.id > value),
+        "name": query.equals(lambda row: row.name, str),
+        "name__icontains": query.contains(lambda row: row.name),
+        "pk": query.equals(lambda row: row.id),
+        "pk__in": query.one_of(lambda row: row.id),
+        "project_id__in": query.one_of(lambda _: cloud.folder.project.id),
+        "type": query.equals(lambda _: "deployment", str),
+    }
+    if "project_id" not in call.ids:
+        filters["project_id"] = query.equals(lambda _: cloud.folder.project.id)
+    return _list_environments(cloud, call, filters, Serializer(cloud, call.base_url).environment_v3)
+
+
+def get_environment_v2(cloud: Cloud, call: Call) -> Response:
+    """Answer with an environment in the form of API v2."""
+    query.read_related(call.parameters)
+    environment = cloud.find_environment(call.ids["environment_id"])
+    return success(Serializer(cloud, call.base_url).environment_v2(environment))
+
+
+def get_environment_v3(cloud: Cloud, call: Call) -> Response:
+    """Answer with an environment in the form of API v3."""
+    query.read_related(call.parameters)
+    _check_project(cloud, call)
+    environment = cloud.find_environment(call.ids["environment_id"])
+    return success(Serializer(cloud, call.base_url).environment_v3(environment))
+
+
+def list_jobs(cloud: Cloud, call: Call) -> Response:
+    """Answer with jobs."""
+    filters = {
+        "dbt_version__in": query.one_of(lambda row: row.dbt_version, query.texts),
+        "environment_id": query.equals(lambda row: row.environment_id),
+        "is_fusion_ready": query.equals(lambda _: False, query.boolean),
+        "is_system": query.equals(lambda _: False, query.boolean),
+        "name__icontains": query.contains(lambda row: row.name),
+        "pk": query.equals(lambda row: row.id),
+        "project_id": query.equals(lambda _: cloud.folder.project.id),
+        "project_id__in": query.one_of(lambda _: cloud.folder.project.id),
+        "triggers_schedule": query.equals(lambda _: False, query.boolean),
+    }
+    account_id = cloud.folder.account.id
+    asked = query.read_list_query(call.parameters, account_id, filters, order_keys=_JOB_ORDERS)
+    rows, total = asked.select(cloud.store.jobs(), _JOB_ORDERS)
+    serializer = Serializer(cloud, call.base_url)
+    return page([serializer.job(row, asked.related) for row in rows], asked.filters, asked.order_by, total)
+
+
+def get_job(cloud: Cloud, call: Call) -> Response:
+    """Answer with a job."""
+    related = query.read_related(call.parameters)
+    return success(Serializer(cloud, call.base_url).job(cloud.find_job(call.ids["job_id"]), related))
+
+
+def create_job(cloud: Cloud, call: Call) -> Response:
+    """Create a job."""
+    return success(Serializer(cloud, call.base_url).job(cloud.create_job(_read_job(cloud, call))), _CREATED)
+
+
+def update_job(cloud: Cloud, call: Call) -> Response:
+    """Replace a job."""
+    job = cloud.find_job(call.ids["job_id"])
+    return success(Serializer(cloud, call.base_url).job(cloud.update_job(job, _read_job(cloud, call))))
+
+
+def delete_job(cloud: Cloud, call: Call) -> Response:
+    """Delete a job; answers 200 with the job, as recorded, and not 204, as specified."""
+    job = cloud.find_job(call.ids["job_id"])
+    return success(Serializer(cloud, call.base_url).job(cloud.delete_job(job)))
+
+
+def run_job(cloud: Cloud, call: Call) -> Response:
+    """Trigger a run."""
+    query.read_related(call.parameters)
+    job = cloud.find_job(call.ids["job_id"])
+    run = cloud.trigger(job, read_run_request(call.body, cloud.dbt_versions), call.actor)
+    return success(Serializer(cloud, call.base_url).run(run, _NEW_RUN))
+
+
+def rerun_job(cloud: Cloud, call: Call) -> Response:
+    """Retry the job's latest run if it failed, else trigger a run."""
+    run = cloud.rerun(cloud.find_job(call.ids["job_id"]), call.actor)
+    return success(Serializer(cloud, call.base_url).run(run, _NEW_RUN))
+
+
+def list_runs(cloud: Cloud, call: Call) -> Response:
+    """Answer with runs."""
+    account_id = cloud.folder.account.id
+    filters = _run_filters(cloud)
+    asked = query.read_list_query(
+        call.parameters, account_id, filters, order_keys=_BY_TIME, default_state="all"
+    )
+    visible = (run for run in cloud.store.runs() if not cloud.faults.hides(run))
+    rows, total = asked.select(visible, _BY_TIME)
+    serializer = Serializer(cloud, call.base_url)
+    related = asked.related & _LIST_RELATED
+    return page([serializer.run(row, related) for row in rows], asked.filters, asked.order_by, total)
+
+
+def get_run(cloud: Cloud, call: Call) -> Response:
+    """Answer with a run."""
+    related = query.read_related(call.parameters)
+    return success(Serializer(cloud, call.base_url).run(_find_run(cloud, call), related))
+
+
+def cancel_run(cloud: Cloud, call: Call) -> Response:
+    """Cancel a run."""
+    run = cloud.cancel(_find_run(cloud, call), call.actor)
+    return success(Serializer(cloud, call.base_url).run(run))
+
+
+def get_run_failure(cloud: Cloud, call: Call) -> Response:
+    """Say what a retry would do."""
+    query.read_related(call.parameters)
+    details = failure_details(_find_run(cloud, call))
+    return success({"failed_step": details.failed_step, "skipped_steps": list(details.skipped_steps)})
+
+
+def retry_run(cloud: Cloud, call: Call) -> Response:
+    """Retry a failed run."""
+    run = cloud.retry(_find_run(cloud, call), call.actor)
+    return success(Serializer(cloud, call.base_url).run(run, _NEW_RUN))
+
+
+def get_step(cloud: Cloud, call: Call) -> Response:
+    """Answer with a step."""
+    related = query.read_related(call.parameters)
+    found = cloud.store.find_step(call.ids["step_id"])
+    if found is None or cloud.faults.hides(found[0]):
+        raise NotFound
+    return success(Serializer(cloud, call.base_url).step(*found, related))
+
+
+def list_run_artifacts(cloud: Cloud, call: Call) -> Response:
+    """Answer with the paths of a run's artifacts; null if it has none."""
+    query.read_related(call.parameters)
+    run = _find_run(cloud, call)
+    folder = _artifacts_folder(cloud, run, run.artifacts_step)
+    return success(None if folder is None else list_artifacts(folder))
+
+
+def get_run_artifact(cloud: Cloud, call: Call) -> Response:
+    """Answer with an artifact of a run, as it was after a step."""
+    index = query.read_step(call.parameters)
+    run = _find_run(cloud, call)
+    step = (
+        run.artifacts_step
+        if index is None
+        else next((each for each in run.steps if each.index == index), None)
+    )
+    return _artifact(_artifacts_folder(cloud, run, step), call.remainder)
+
+
+def get_job_artifact(cloud: Cloud, call: Call) -> Response:
+    """Answer with an artifact of the job's latest run that has artifacts."""
+    query.read_related(call.parameters)
+    job = cloud.find_job(call.ids["job_id"])
+    for run in reversed(cloud.store.runs()):
+        if run.job.id == job.id and (folder := _artifacts_folder(cloud, run, run.artifacts_step)) is not None:
+            return _artifact(folder, call.remainder)
+    raise NotFound
+
+
+def _list_environments(
+    cloud: Cloud, call: Call, filters: dict[str, query.Filter], write: Callable[[Environment], dict[str, Any]]
+) -> Response:
+    asked = query.read_list_query(call.parameters, cloud.folder.account.id, filters, order_keys=_BY_ID)
+    rows, total = asked.select(cloud.folder.environments, _BY_ID)
+    return page([write(row) for row in rows], asked.filters, asked.order_by, total)
+
+
+def _run_filters(cloud: Cloud) -> dict[str, query.Filter]:
+    project_id = cloud.folder.project.id
+    return {
+        "created_at__range": query.within(lambda run: run.created_at),
+        "dbt_version": query.equals(lambda run: run.dbt_version, str),
+        "dbt_version__in": query.one_of(lambda run: run.dbt_version, query.texts),
+        "deferring_run_id": query.equals(lambda _: None),
+        "environment_id": query.equals(lambda run: run.job.environment_id),
+        "finished_at__range": query.within(lambda run: run.finished_at),
+        "has_docs_generated": query.equals(lambda run: run.has_docs_generated, query.boolean),
+        "has_sources_generated": query.equals(lambda run: run.has_sources_generated, query.boolean),
+        "id__gt": query.Filter(query.integer, lambda run, value: run.id > value),
+        "job_definition_id": query.equals(lambda run: run.job.id),
+        "pk": query.equals(lambda run: run.id),
+        "pk__in": query.one_of(lambda run: run.id),
+        "project_id": query.equals(lambda _: project_id),
+        "project_id__in": query.one_of(lambda _: project_id),
+        "status": query.equals(lambda run: run.status),
+        "status__in": query.one_of(lambda run: run.status),
+    }
+
+
+def _check_project(cloud: Cloud, call: Call) -> None:
+    if call.ids.get("project_id", cloud.folder.project.id) != cloud.folder.project.id:
+        raise NotFound
+
+
+def _find_run(cloud: Cloud, call: Call) -> Run:
+    return cloud.find_run(call.ids["run_id"])
+
+
+def _read_job(cloud: Cloud, call: Call) -> dict[str, Any]:
+    return read_job(call.body, cloud.folder.project.id, set(cloud.environments), cloud.dbt_versions)
+
+
+def _artifacts_folder(cloud: Cloud, run: Run, step: Step | None) -> Path | None:
+    """Where the artifacts of a step are, once they can be had: after the run's end."""
+    if (
+        step is None
+        or not step.has_artifacts
+        or not run.status.is_terminal
+        or cloud.faults.withholds_artifacts(run)
+    ):
+        return None
+    return cloud.store.step_folder(run.id, step.index) / "target"
+
+
+def _artifact(folder: Path | None, path: str) -> Response:
+    file = None if folder is None else find_artifact(folder, path)
+    if file is None:
+        raise NotFound
+    return FileResponse(file, media_type="application/json" if file.suffix == ".json" else "text/plain")
+
+
+def _table() -> Iterable[tuple[str, str, Callable[[Cloud, Call], Response]]]:
+    v2, v3 = "/api/v2/accounts/", "/api/v3/accounts/{account_id}/"
+    yield "GET", v2, list_accounts
+    v2 += "{account_id}/"
+    yield "GET", v2, get_account
+    for version in (v2, v3):
+        yield "GET", f"{version}projects/", list_projects
+        yield "GET", f"{version}projects/{{project_id}}/", get_project
+    yield "GET", f"{v2}environments/", list_environments_v2
+    yield "GET", f"{v2}environments/{{environment_id}}/", get_environment_v2
+    yield "GET", f"{v3}environments/", list_environments_v3
+    yield "GET", f"{v3}projects/{{project_id}}/environments/", list_environments_v3
+    yield "GET", f"{v3}projects/{{project_id}}/environments/{{environment_id}}/", get_environment_v3
+    yield "GET", f"{v2}jobs/", list_jobs
+    yield "POST", f"{v2}jobs/", create_job
+    yield "GET", f"{v2}jobs/{{job_id}}/", get_job
+    yield "POST", f"{v2}jobs/{{job_id}}/", update_job
+    yield "DELETE", f"{v2}jobs/{{job_id}}/", delete_job
+    yield "POST", f"{v2}jobs/{{job_id}}/run/", run_job
+    yield "POST", f"{v2}jobs/{{job_id}}/rerun/", rerun_job
+    yield "GET", f"{v2}jobs/{{job_id}}/artifacts/{{remainder}}", get_job_artifact
+    yield "GET", f"{v2}runs/", list_runs
+    yield "GET", f"{v2}runs/{{run_id}}/", get_run
+    yield "POST", f"{v2}runs/{{run_id}}/cancel/", cancel_run
+    yield "GET", f"{v2}runs/{{run_id}}/retry/", get_run_failure
+    yield "POST", f"{v2}runs/{{run_id}}/retry/", retry_run
+    yield "GET", f"{v2}runs/{{run_id}}/artifacts/", list_run_artifacts
+    yield "GET", f"{v2}runs/{{run_id}}/artifacts/{{remainder}}", get_run_artifact
+    yield "GET", f"{v2}steps/{{step_id}}/", get_step
+
+
+def api_routes() -> Routes:
+    """All of it, as a table."""
+    routes = Routes()
+    for method, template, handler in _table():
+        routes.add(method, template, handler)
+    return routes

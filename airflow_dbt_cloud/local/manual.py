@@ -1,0 +1,4 @@
+"""stub."""
+
+DESCRIPTION = "x"
+ASSUMPTIONS = "y"
