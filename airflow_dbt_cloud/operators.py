@@ -208,7 +208,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self._make_hook()
 
     def _overrides(self) -> dict[str, Any]:
-        """Return the fields of the start request that are given, from parameters and `additional_run_config`."""
+        """Return the fields of the start request that are given, wherever they are given."""
         given = {name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None}
         more = self.additional_run_config or {}
         if not isinstance(more, dict):

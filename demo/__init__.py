@@ -1,0 +1,1 @@
+"""A real Airflow and a local dbt Cloud on one machine, for `make demo` and for the end-to-end tests."""

@@ -1,0 +1,139 @@
+"""
+A real Airflow runs a real dbt job through a dbt Cloud API, on this machine: `make demo`.
+
+Starts the local dbt Cloud and Airflow, runs the DAG `ferry_nightly`, tells what happens, and ends with the
+run's result and the addresses of both. In a terminal it then stays up until Ctrl-C. Everything it writes is
+in `.demo`, made anew each time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import signal
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demo.airflow import Airflow
+from demo.dbt_cloud import TOKEN, DbtCloud
+from demo.processes import StackError, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+HOME = ROOT / ".demo"
+DAGS = ROOT / "example_dags"
+DAG = "ferry_nightly"
+# Airflow's own lines in a task's log that say nothing about the job.
+TOLD = ("airflow_dbt_cloud", "airflow.task.operators", "airflow.task.hooks")
+
+
+def main() -> int:
+    """Run the demo, and return the exit code."""
+    # A closed terminal and a polite kill end the demo as Ctrl-C does: with everything stopped.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with _home(), ExitStack() as stack:
+            dbt_cloud, airflow = _start(stack)
+            succeeded = _run(airflow)
+            _say_where(dbt_cloud, airflow)
+            if sys.stdout.isatty():
+                print("\nBoth stay up: look around, run the DAG again. Ctrl-C stops everything.")
+                signal.pause()
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 130
+    print("Everything is stopped.")
+    return 0 if succeeded else 1
+
+
+@contextmanager
+def _home() -> Iterator[None]:
+    HOME.mkdir(exist_ok=True)
+    with (HOME / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"Another demo is running in {HOME}: stop that one first."
+            raise StackError(msg) from None
+        for old in HOME.iterdir():
+            if old.is_dir():
+                shutil.rmtree(old)
+        yield
+
+
+def _start(stack: ExitStack) -> tuple[DbtCloud, Airflow]:
+    landing, state = HOME / "landing", HOME / "dbt-cloud"
+    shared = {"DBT_LANDING": str(landing), "FERRY_WAREHOUSE": str(state / "warehouse" / "production.duckdb")}
+    _say("Starting the local dbt Cloud: real dbt jobs on DuckDB.")
+    dbt_cloud = stack.enter_context(
+        DbtCloud(
+            DAGS / "project",
+            state,
+            log=HOME / "dbt-cloud.log",
+            port=free_port(8580),
+            environment=shared,
+        )
+    )
+    _say("Starting Airflow: database, API server, scheduler, DAG processor, triggerer.")
+    airflow = Airflow(HOME / "airflow", DAGS, port=free_port(8080), environment=shared)
+    stack.callback(airflow.stop)
+    airflow.start()
+    dbt_cloud.wait_until_ready()
+    connection = {"connection_id": "dbt_cloud_default", **dbt_cloud.connection()}
+    airflow.call("POST", "connections", connection)
+    return dbt_cloud, airflow
+
+
+def _run(airflow: Airflow) -> bool:
+    run_id = airflow.trigger(DAG)
+    _say(f"Started a run of the DAG {DAG}: {airflow.url}/dags/{DAG}/runs/{run_id}")
+    states: dict[str, str] = {}
+    told: dict[str, int] = {}
+    while True:
+        state = str(airflow.run(DAG, run_id)["state"])
+        for task in airflow.tasks(DAG, run_id):
+            _tell(airflow, task, states, told)
+        if state in {"success", "failed"}:
+            break
+        time.sleep(1)
+    build = airflow.xcom(DAG, run_id, "build", "job_run_url") if states.get("build") else None
+    _say(f"The DAG run ended: {state}. The dbt Cloud run: {build}")
+    return state == "success"
+
+
+def _tell(airflow: Airflow, task: dict[str, Any], states: dict[str, str], told: dict[str, int]) -> None:
+    """Print what is new of a task: its state, and the lines of its log that are about the job."""
+    name, state = task["task_id"], task["state"]
+    if not state:
+        return
+    if state != states.get(name):
+        states[name] = state
+        _say(f"{name}: {state}")
+    if task["try_number"] and state not in {"scheduled", "queued"}:
+        lines = airflow.log(DAG, task["dag_run_id"], name, task["try_number"])
+        for line in lines[told.get(name, 0) :]:
+            if str(line.get("logger")).startswith(TOLD):
+                print(f"            {line['event']}", flush=True)
+        told[name] = len(lines)
+
+
+def _say_where(dbt_cloud: DbtCloud, airflow: Airflow) -> None:
+    print(f"\n  Airflow     {airflow.url}  (no password)")
+    print(f"  dbt Cloud   {dbt_cloud.url}  (account {dbt_cloud.account_id}, token {TOKEN})")
+
+
+def _say(sentence: str) -> None:
+    print(f"  {time.strftime('%H:%M:%S')}  {sentence}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

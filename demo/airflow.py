@@ -1,0 +1,164 @@
+"""Airflow's four components as processes, and its REST API."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+
+from demo.processes import Process, StackError, free_port, stop, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# The API server reads the logs from the disk; the servers for logs would listen on all interfaces.
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+
+
+class Airflow:
+    """
+    An Airflow with a database, logs and configuration of its own.
+
+    :param home: its folder; must be empty.
+    :param dags: the folder of the DAG files.
+    :param port: where its pages and its API are; 0 = any free one.
+    :param environment: further environment variables for all components.
+    """
+
+    def __init__(
+        self, home: Path, dags: Path, *, port: int = 0, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.url = f"http://localhost:{port or free_port()}"
+        self.processes: dict[str, Process] = {}
+        self._home = home
+        self._session = requests.Session()
+        self.environment = {**_clean_environment(), **self._settings(dags), **(environment or {})}
+
+    def start(self) -> None:
+        """Make the database, start the components, and wait until all say that they are healthy."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._run("db", "migrate")
+        for component in COMPONENTS:
+            self.start_component(component)
+        wait_until(
+            self._is_healthy, within=120, what="Airflow's start", watching=list(self.processes.values())
+        )
+        token = requests.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def start_component(self, component: str) -> Process:
+        """Start one component, with its log in the home."""
+        command = [sys.executable, "-m", "airflow", component, *COMPONENTS[component]]
+        log = self._home / f"{component}.log"
+        process = Process(f"Airflow's {component}", command, env=self.environment, log=log)
+        self.processes[component] = process
+        return process
+
+    def stop(self) -> None:
+        """Stop all components."""
+        stop(self.processes.values())
+
+    def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
+        """
+        Call the REST API, and return the answer's JSON.
+
+        :param path: below `/api/v2/`.
+        :raises StackError: the answer is an error; shows it.
+        """
+        url = f"{self.url}/api/v2/{path}"
+        response = self._session.request(method, url, json=body, params=params, timeout=30)
+        if not response.ok:
+            msg = f"Airflow answered {response.status_code} to {method} {path}: {response.text}"
+            raise StackError(msg)
+        return response.json() if response.content else None
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Wait until a DAG is there, start a run of it, and return the run's id."""
+        wait_until(
+            lambda: dag_id in {dag["dag_id"] for dag in self.call("GET", "dags")["dags"]},
+            within=90,
+            what=f"Reading the DAG {dag_id}",
+            watching=list(self.processes.values()),
+        )
+        run = self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        return str(run["dag_run_id"])
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Return a DAG run."""
+        return dict(self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return a DAG run's task instances."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+        return list(self.call("GET", path)["task_instances"])
+
+    def task(self, dag_id: str, run_id: str, task_id: str, part: str = "", **params: Any) -> Any:
+        """Return a task instance or, of `links`, `xcomEntries/KEY` and `logs/TRY`, a part of it."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}"
+        return self.call("GET", f"{path}/{part}" if part else path, **params)
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return the value of a task's XCom."""
+        return self.task(dag_id, run_id, task_id, f"xcomEntries/{key}", deserialize=True)["value"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[dict[str, Any]]:
+        """Return the lines of a task's log: `event`, `level`, `logger`, …"""
+        answer = self.task(dag_id, run_id, task_id, f"logs/{try_number}", full_content=True)
+        return [line for line in answer["content"] if isinstance(line, dict)]
+
+    def _is_healthy(self) -> bool:
+        try:
+            health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def _run(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "airflow", *arguments]
+        done = subprocess.run(  # noqa: S603 - the command is ours
+            command, env=self.environment, capture_output=True, text=True, check=False, start_new_session=True
+        )
+        if done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+            msg = f"`airflow {' '.join(arguments)}` ended with code {done.returncode}:\n{tail}"
+            raise StackError(msg)
+
+    def _settings(self, dags: Path) -> dict[str, str]:
+        port = self.url.rpartition(":")[2]
+        return {
+            "AIRFLOW_HOME": str(self._home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": port,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+        }
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return our environment without the settings of another Airflow."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}

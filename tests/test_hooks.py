@@ -1,0 +1,238 @@
+"""The hook: from an Airflow connection to values."""
+
+import json
+
+import pytest
+import responses
+from airflow.sdk._shared.secrets_masker import redact
+from airflow.sdk.exceptions import AirflowNotFoundException
+from responses import matchers
+
+from airflow_dbt_cloud.errors import (
+    DbtCloudConfigurationError,
+    DbtCloudRunCancelled,
+    DbtCloudRunFailed,
+)
+from airflow_dbt_cloud.hooks import DbtCloudHook, DbtCloudJobRunStatus
+from airflow_dbt_cloud.models import Run
+from airflow_dbt_cloud.waiting import Watch
+
+HOST = "https://ab123.us1.dbt.com"
+ACCOUNT = f"{HOST}/api/v2/accounts/42"
+TOKEN = "dbtc_secret_token"
+
+
+def envelope(data, code=200, message="Success!"):
+    """Return an answer as dbt Cloud wraps it."""
+    status = {"code": code, "is_success": code < 400, "user_message": message, "developer_message": ""}
+    return {"status": status, "data": data}
+
+
+def connect(monkeypatch, **fields):
+    """Put a connection into the environment."""
+    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "42", "password": TOKEN, **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT", json.dumps(connection))
+
+
+@pytest.fixture(autouse=True)
+def connection(monkeypatch):
+    """Give every test a connection."""
+    connect(monkeypatch)
+
+
+@pytest.fixture
+def cloud():
+    """Stand in for dbt Cloud; whatever is registered must be asked for."""
+    with responses.RequestsMock() as mock:
+        yield mock
+
+
+def test_ids_as_strings(cloud):
+    """Ids may be strings of digits, as templates make them."""
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 3}))
+    assert DbtCloudHook().get_job_run("7").status_name == "Running"
+
+
+@pytest.mark.parametrize("bad", ["None", "", "7.0", None, True, -1, "{{ x }}"])
+def test_bad_ids(bad):
+    """An id that is none is an error that names the parameter and shows the value."""
+    with pytest.raises(DbtCloudConfigurationError, match="run_id must be a number") as caught:
+        DbtCloudHook().get_job_run(bad)
+    assert repr(bad) in str(caught.value)
+
+
+def test_account_id_beats_the_login(cloud):
+    """The hook's account_id beats the connection's login."""
+    cloud.get(f"{HOST}/api/v2/accounts/99/", json=envelope({"id": 99, "name": "Other"}))
+    assert DbtCloudHook(account_id="99").get_account().name == "Other"
+
+
+def test_no_connection():
+    """A connection that does not exist is Airflow's own error."""
+    with pytest.raises(AirflowNotFoundException, match="nowhere"):
+        DbtCloudHook("nowhere").get_conn()
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"timeout_seconds": "soon"}, {"timeout_seconds": 0}, {"retry_limit": 0}, {"retry_delay": -1}]
+)
+def test_bad_numbers(numbers):
+    """Numbers that cannot be meant are refused when the hook is made."""
+    with pytest.raises(DbtCloudConfigurationError, match=next(iter(numbers))):
+        DbtCloudHook(**numbers)
+
+
+def test_official_positional_argument():
+    """The connection's id is the first argument, as in the official provider."""
+    assert DbtCloudHook("my_conn").dbt_cloud_conn_id == "my_conn"
+
+
+def test_trigger(cloud):
+    """A run is started with its cause and overrides, and returned as a value."""
+    body = {"cause": "by hand", "steps_override": ["dbt build"], "threads_override": 8}
+    cloud.post(
+        f"{ACCOUNT}/jobs/5/run/",
+        json=envelope({"id": 7, "status": 1, "job_definition_id": 5, "href": f"{HOST}/deploy/42/runs/7/"}),
+        match=[matchers.json_params_matcher(body)],
+    )
+    run = DbtCloudHook().trigger_job_run("5", "by 'hand'", steps_override=["dbt build"], threads_override="8")
+    assert (run.id, run.status, run.job_id) == (7, DbtCloudJobRunStatus.QUEUED, 5)
+
+
+def test_limit(cloud):
+    """A limit keeps pages from being asked for that are not needed."""
+    page = [{"id": number, "status": 10} for number in range(100)]
+    asked = cloud.get(f"{ACCOUNT}/runs/", json=envelope(page))
+    assert [run.id for run in DbtCloudHook().list_job_runs(limit=2, order_by="-id")] == [0, 1]
+    assert asked.call_count == 1
+
+
+def test_artifact(cloud):
+    """An artifact comes as the bytes that dbt Cloud has."""
+    cloud.get(f"{ACCOUNT}/runs/7/artifacts/a.parquet?step=4", body=b"\x00\xffPAR1")
+    assert DbtCloudHook().get_job_run_artifact(7, "a.parquet", step=4) == b"\x00\xffPAR1"
+
+
+@pytest.mark.parametrize(("status", "error"), [(20, DbtCloudRunFailed), (30, DbtCloudRunCancelled)])
+def test_wait_for_a_bad_end(cloud, status, error):
+    """Waiting for a run that ends badly raises what it ended as."""
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": status}))
+    with pytest.raises(error, match="run 7"):
+        DbtCloudHook().wait_for_job_run(7)
+
+
+def test_wait_for_success(cloud):
+    """Waiting for a run that succeeds returns it."""
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 10}))
+    assert DbtCloudHook().wait_for_job_run("7").is_success
+
+
+def refuse_and(act, cloud):
+    """Make the next question for run 7 a 401, on which `act` happens."""
+
+    def refuse(_):
+        act()
+        return 401, {}, json.dumps(envelope(None, 401, "Invalid token."))
+
+    cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/7/", callback=refuse)
+
+
+def follow(pause=lambda _: None):
+    """Wait for run 7."""
+    return DbtCloudHook().follow(Watch(Run(id=7, status=1)), check_interval=1, pause=pause)
+
+
+def test_rotated_token(cloud, monkeypatch):
+    """A token that is rotated while a run is waited for is read anew from the connection."""
+    refuse_and(lambda: connect(monkeypatch, password="dbtc_new"), cloud)
+    new_token = matchers.header_matcher({"Authorization": "Token dbtc_new"})
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 10}), match=[new_token])
+    pauses = []
+    assert follow(pauses.append).is_success
+    assert pauses == [1]
+
+
+def test_connection_gone_while_waiting(cloud, monkeypatch):
+    """A connection that cannot be read any more is a failure to see the run, not of the run."""
+    refuse_and(lambda: monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT"), cloud)
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 10}))
+    assert follow().is_success
+
+
+def test_connection_moved_while_waiting(cloud, monkeypatch):
+    """A connection that leads to another account meanwhile ends the wait with an error that names both."""
+    refuse_and(lambda: connect(monkeypatch, login="99"), cloud)
+    with pytest.raises(DbtCloudConfigurationError, match=r"now leads to account 99 .* is in account 42"):
+        follow()
+
+
+def test_connection_that_works(cloud):
+    """A connection that works says whose account it is, and its plan."""
+    cloud.get(f"{ACCOUNT}/", json=envelope({"id": 42, "name": "Ferry Line", "plan": "enterprise"}))
+    works, message = DbtCloudHook().test_connection()
+    assert works
+    assert message == f"Connected to account 'Ferry Line' (42, plan enterprise) at {HOST}."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (
+            401,
+            envelope(None, 401, "Invalid token."),
+            "refuses the token: Invalid token. The usual cause is a host of",
+        ),
+        (403, envelope(None, 403, "Token is not scoped to account."), "not for account 42"),
+        (404, envelope(None, 404, "Not found."), "the token may not read it"),
+        (200, "<html>Sign in</html>", "is not dbt Cloud"),
+        (503, "<html>busy</html>", "503"),
+    ],
+)
+def test_connection_that_does_not_work(cloud, status, body, expected):
+    """A connection that does not work says which part of it is wrong, after one request."""
+    content = {"json": body} if isinstance(body, dict) else {"body": body, "content_type": "text/html"}
+    asked = cloud.get(f"{ACCOUNT}/", status=status, **content)
+    works, message = DbtCloudHook().test_connection()
+    assert not works
+    assert expected in message
+    assert TOKEN not in message
+    assert asked.call_count == 1
+
+
+def test_connection_to_another_region(cloud):
+    """A host that sends us elsewhere is named together with where it sends us."""
+    elsewhere = {"Location": "https://cd456.eu1.dbt.com/login?next=secret"}
+    cloud.get(f"{ACCOUNT}/", status=302, headers=elsewhere)
+    works, message = DbtCloudHook().test_connection()
+    assert not works
+    assert "https://cd456.eu1.dbt.com" in message
+    assert "secret" not in message
+
+
+def test_connection_to_nowhere(monkeypatch):
+    """A host that cannot be reached is named with the reason."""
+    connect(monkeypatch, host="http://localhost:9")
+    works, message = DbtCloudHook().test_connection()
+    assert not works
+    assert message.startswith("http://localhost:9 cannot be reached")
+
+
+def test_connection_without_account(monkeypatch):
+    """A connection without an account id says where to put it, before anything is sent."""
+    connect(monkeypatch, login="")
+    works, message = DbtCloudHook().test_connection()
+    assert not works
+    assert "put it into the login" in message
+
+
+def test_secrets_are_masked(monkeypatch):
+    """The token, also as it is sent, and a proxy's password are masked in whatever a task logs."""
+    connect(
+        monkeypatch,
+        password=f"  {TOKEN} ",
+        extra=json.dumps({"proxies": {"https": "http://user:proxy_password@proxy:3128"}}),
+    )
+    client = DbtCloudHook().get_conn()
+    shown = redact([f"Token {TOKEN}", "http://user:proxy_password@proxy:3128"])
+    assert shown == ["Token ***", "***"]
+    assert TOKEN not in repr(client)

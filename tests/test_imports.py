@@ -1,0 +1,26 @@
+"""What it costs a DAG file to use the operators."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+import airflow.sdk
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink
+import airflow.sdk.exceptions, airflow.sdk.log
+before = set(sys.modules)
+import {module}
+ours = "airflow_dbt_cloud"
+new = {{name for name in set(sys.modules) - before if name.partition(".")[0] != ours}}
+print(*sorted(name for name in new if name.partition(".")[0] not in sys.stdlib_module_names))
+"""
+
+
+@pytest.mark.parametrize("module", ["airflow_dbt_cloud.operators", "airflow_dbt_cloud.get_provider_info"])
+def test_imports_nothing_heavy(module):
+    """Importing the operators loads no third-party module that `airflow.sdk` has not loaded."""
+    script = SCRIPT.format(module=module)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
