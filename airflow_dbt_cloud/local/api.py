@@ -1,4 +1,4 @@
-"""The paths of the Administrative API that the local server answers: API v2, and projects and environments of v3."""
+"""The paths of the Administrative API: API v2, and projects and environments of v3."""
 
 from __future__ import annotations
 
@@ -350,7 +350,7 @@ def _table() -> Iterable[tuple[str, str, Callable[[Cloud, Call], Response]]]:
 
 
 def api_routes() -> Routes:
-    """All of it, as a table."""
+    """Make the table of all paths."""
     routes = Routes()
     for method, template, handler in _table():
         routes.add(method, template, handler)

@@ -1,6 +1,7 @@
 """The ASGI application: token, account, method, then the handler in a thread; and the faults on the way.
 
-Nothing but waiting happens on the event loop. Handlers read files and the state, so they run in Starlette's threads.
+Nothing but waiting happens on the event loop. Handlers read files and the state, so they run in Starlette's
+threads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from airflow_dbt_cloud.local.api import api_routes
 from airflow_dbt_cloud.local.envelope import ApiError, InvalidToken, MethodNotAllowed, NotFound, WrongAccount
 from airflow_dbt_cloud.local.faults import Fault, FaultError, fault_from_json
-from airflow_dbt_cloud.local.pages import PAGE_HEADERS, page_routes
+from airflow_dbt_cloud.local.pages import not_found, page_routes
 from airflow_dbt_cloud.local.routes import Call, Match, Routes
 
 if TYPE_CHECKING:
@@ -100,10 +101,11 @@ class Application:
                 self._handle, self._authorized_local, self._local, match, request, body
             )
         if (match := self._pages.find(path)) is None:
-            return HTMLResponse("Not found", 404, PAGE_HEADERS)
+            return not_found()
         if request.client is None or not request.client.host.startswith(_LOOPBACK):
             return PlainTextResponse("The pages are for the machine that the local server runs on.", 403)
-        return await run_in_threadpool(self._handle, lambda _: "page", self._pages, match, request, body)
+        response = await run_in_threadpool(self._handle, lambda _: "page", self._pages, match, request, body)
+        return not_found() if response.status_code == NotFound.code else response
 
     def _handle(
         self,
@@ -140,7 +142,7 @@ class Application:
         return _actor(request, self._tokens if rotated is None else {**self._tokens, rotated: "rotated"})
 
     def _job_id(self, match: Match | None, request: Request) -> int | None:
-        """The job that a request is about, for the faults' selector."""
+        """Find the job that a request is about, for the faults' selector."""
         if match is not None and "run_id" in match.ids:
             run = self._cloud.store.find_run(match.ids["run_id"])
             return run.job.id if run else None
@@ -152,7 +154,7 @@ class Application:
 def _local_routes(application: Application) -> Routes:
     routes = Routes()
     routes.add("GET", "/local/requests/", lambda _, __: JSONResponse(application.request_counts()))
-    routes.add("GET", "/local/faults/", lambda cloud, _: JSONResponse(cloud.faults.list()))
+    routes.add("GET", "/local/faults/", lambda cloud, _: JSONResponse(cloud.faults.in_force()))
     routes.add("POST", "/local/faults/", _add_fault)
     routes.add("DELETE", "/local/faults/", _clear_faults)
     return routes

@@ -1,7 +1,8 @@
 """The artifacts of a step: what dbt's target folder held when the step ended.
 
-Of the target folder dbt Cloud keeps the JSON files, `compiled/` and `run/`. dbt writes into existing files, so a
-snapshot is a copy; a file that did not change since the snapshot before is a hard link to that one's copy.
+Of the target folder dbt Cloud keeps the JSON files, `compiled/` and `run/`. dbt writes into existing files,
+so a snapshot is a copy; a file that did not change since the snapshot before is a hard link to that one's
+copy.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def take_snapshot(target: Path, folder: Path, before: Snapshot) -> tuple[Snapsho
 
 
 def list_artifacts(folder: Path) -> list[str]:
-    """The paths of a snapshot."""
+    """List the paths of a snapshot."""
     return sorted(_files(folder, folder))
 
 

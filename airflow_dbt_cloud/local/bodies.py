@@ -1,12 +1,14 @@
 """Request bodies: what may be asked of a run and of a job.
 
-Unknown fields, wrong types and empty texts are refused, explicit nulls are as good as absent. What the real service would
-do and this one cannot (a schedule, a deferral, another dbt version) is refused, never ignored.
+Unknown fields, wrong types and empty texts are refused, explicit nulls are as good as absent. What the real
+service would do and this one cannot (a schedule, a deferral, another dbt version) is refused, never
+ignored.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.local.envelope import InvalidRequest
@@ -60,10 +62,10 @@ _OPTIONAL_JOB_FIELDS: dict[str, type] = {
     "deactivated": bool,
 }
 # Fields of a job that only answers have; clients send back what they got.
-_READ_ONLY_JOB_FIELDS = frozenset(
-    "id account project environment created_at updated_at raw_dbt_version run_failure_count is_deferrable "
-    "lifecycle_webhooks_url job_completion_trigger_condition fusion_readiness cron_humanized next_run "
-    "next_run_humanized most_recent_run most_recent_completed_run custom_environment_variables".split()
+_READ_ONLY_JOB_FIELD = re.compile(
+    r"id|account|project|environment|(created|updated)_at|raw_dbt_version|run_failure_count|is_deferrable"
+    r"|lifecycle_webhooks_url|job_completion_trigger_condition|fusion_readiness|cron_humanized|next_run(_humanized)?"
+    r"|most_recent_(completed_)?run|custom_environment_variables"
 )
 _NOT_HONOURED = {
     "lifecycle_webhooks": "webhooks",
@@ -109,7 +111,9 @@ def read_job(
     body: bytes, project_id: int, environment_ids: set[int], dbt_versions: Iterable[str]
 ) -> dict[str, Any]:
     """Read a job definition; gives the fields of `Job`."""
-    fields = {name: value for name, value in read_object(body).items() if name not in _READ_ONLY_JOB_FIELDS}
+    fields = {
+        name: value for name, value in read_object(body).items() if not _READ_ONLY_JOB_FIELD.fullmatch(name)
+    }
     types = {**_JOB_FIELDS, **_OPTIONAL_JOB_FIELDS}
     _refuse_unknown(fields, types)
     if missing := [name for name in _JOB_FIELDS if name not in fields]:

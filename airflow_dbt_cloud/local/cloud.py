@@ -63,21 +63,21 @@ class Cloud:
         self.scheduler.stop()
 
     def find_job(self, job_id: int) -> Job:
-        """A job that is not deleted."""
+        """Find a job that is not deleted."""
         job = self.store.find_job(job_id)
         if job is None or job.state == DELETED:
             raise NotFound
         return job
 
     def find_run(self, run_id: int) -> Run:
-        """A run, unless a fault hides it."""
+        """Find a run, unless a fault hides it."""
         run = self.store.find_run(run_id)
         if run is None or self.faults.hides(run):
             raise NotFound
         return run
 
     def find_environment(self, environment_id: int) -> Environment:
-        """An environment of the project."""
+        """Find an environment of the project."""
         if (environment := self.environments.get(environment_id)) is None:
             raise NotFound
         return environment
@@ -114,7 +114,7 @@ class Cloud:
         return self.scheduler.cancel(run, by)
 
     def why_not_retry(self, run: Run) -> str | None:
-        """The reason why a run cannot be retried, if there is one."""
+        """Give the reason why a run cannot be retried, if there is one."""
         return why_not(run, self.store.latest_run(run.job.id))
 
     def create_job(self, fields: dict[str, Any]) -> Job:
@@ -198,7 +198,7 @@ def _overrides(run: Run) -> dict[str, Any]:
 
 
 def _version_names(version: str) -> frozenset[str]:
-    """What the installed dbt goes by in dbt Cloud."""
+    """List what the installed dbt goes by in dbt Cloud."""
     minor = ".".join(version.split(".")[:2])
     return frozenset(
         {version, minor, f"{minor}.latest", f"{minor}-latest", f"{minor}.0-latest", "latest", "versionless"}

@@ -132,8 +132,8 @@ def _uvicorn_config(options: argparse.Namespace) -> uvicorn.Config:
         except OSError as error:  # ssl.SSLError is one
             reason = error.strerror or str(error)
             raise StartError(
-                f"the certificate {options.tls_cert} with the key {options.tls_key} cannot be used: {reason}; "
-                "both must be PEM files and belong together"
+                f"certificate {options.tls_cert} with key {options.tls_key} cannot be used: {reason}: "
+                "both must be PEM files that belong together"
             ) from error
     return config
 
@@ -145,7 +145,7 @@ async def _not_yet(*_: Any) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio turns off Nagle's algorithm only if the socket names its protocol; else each answer waits 40 ms.
+        # asyncio turns off Nagle's algorithm if the socket names its protocol; else each answer takes 40 ms.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

@@ -1,7 +1,8 @@
 """One dbt command, in a process of its own.
 
-Importing dbt takes seconds, so the processes are forked from a server that has imported it already. This module is
-imported there and in the web server, therefore it imports dbt only inside the function that runs in the child.
+Importing dbt takes seconds, so the processes are forked from a server that has imported it already. This
+module is imported there and in the web server, therefore it imports dbt only inside the function that runs
+in the child.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _PRELOADED = (
     "dbt.include.duckdb",
 )
 _NEEDED = {"dbt.cli": "dbt-core", "dbt.adapters.duckdb": "dbt-duckdb"}
-# `multiprocessing` polls all its children whenever it starts one; two threads that poll one child lose its exit code.
+# `multiprocessing` polls all its children when it starts one; two threads that poll one child lose its exit
+# code.
 _POLLING = threading.Lock()
 
 
@@ -87,7 +89,8 @@ def check_installation() -> str:
             found = None
         if found is None:
             raise StartError(
-                f"{distribution} is not installed for {sys.executable}: pip install 'airflow-dbt-cloud[local]'"
+                f"{distribution} is not installed for {sys.executable}: "
+                "pip install 'airflow-dbt-cloud[local]'"
             )
     return metadata.version("dbt-core")
 
@@ -109,15 +112,15 @@ def _check_preloaded() -> None:
 
 def _run_dbt(invocation: Invocation) -> None:
     """Be dbt: the very command line, with output to the log of the step."""
-    # A group of its own, so that a cancel reaches what dbt starts, and Ctrl-C in the server's terminal does not.
+    # A group of its own: a cancel reaches what dbt starts, Ctrl-C in the server's terminal does not.
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _die_with_the_server()
     console = os.open(invocation.console_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(console, 1)
     os.dup2(console, 2)
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115, PTH123 - lives as long as we
-    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115 - lives as long as we
+    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(invocation.environment, DBT_LOG_PATH=str(invocation.log_folder))
     os.chdir(invocation.folder)
@@ -131,7 +134,7 @@ def _run_dbt(invocation: Invocation) -> None:
 
 
 def _die_with_the_server() -> None:
-    """A server that is killed takes its dbt processes with it: they would hold the warehouse."""
+    """See to it that a killed server takes its dbt with it: it would hold the warehouse."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

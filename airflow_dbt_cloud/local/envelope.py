@@ -18,12 +18,12 @@ NOT_VALID = "is not valid under any of the given schemas"
 
 
 def success(value: Any, code: int = 200) -> Response:
-    """One thing."""
+    """Wrap one thing."""
     return JSONResponse({"status": _status(code, "Success!", ""), "data": value}, code)
 
 
 def page(rows: list[Any], filters: dict[str, Any], order_by: str | None, total: int) -> Response:
-    """Some of a list of things, with the filters as they were understood."""
+    """Wrap some of a list of things, with the filters as they were understood."""
     return JSONResponse(
         {
             "status": _status(200, "Success!", ""),
@@ -40,7 +40,7 @@ def page(rows: list[Any], filters: dict[str, Any], order_by: str | None, total: 
 def _status(code: int, user_message: str, developer_message: str | None) -> dict[str, Any]:
     return {
         "code": code,
-        "is_success": code < 400,  # noqa: PLR2004 - HTTP's own border
+        "is_success": code < 400,
         "user_message": user_message,
         "developer_message": developer_message,
     }

@@ -1,7 +1,8 @@
 """One run while it goes: its steps, one after another, in a thread of its own.
 
-The steps are those of dbt Cloud: clone, profile, `dbt deps`, source freshness if the job asks for it, the commands, docs
-if the job asks for them. A command that fails ends the run; freshness and docs of the checkboxes may fail without harm.
+The steps are those of dbt Cloud: clone, profile, `dbt deps`, source freshness if the job asks for it, the
+commands, docs if the job asks for them. A command that fails ends the run; freshness and docs of the
+checkboxes may fail without harm.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Execution:
         except ValueError as error:
             self._print(step, f"This command cannot be read: {error}\n")
             raise _StepFailed from error
-        if arguments == ["retry"]:
+        if self._run.retrying_run_id is not None and arguments == ["retry"]:
             arguments += ["--state", str(self._retry_state())]
         process = DbtProcess(
             Invocation(
@@ -215,7 +216,7 @@ class Execution:
         )
 
     def _retry_state(self) -> Path:
-        """Where the run that is retried left its results."""
+        """Find where the run that is retried left its results."""
         store = self._site.store
         parent = store.find_run(self._run.retrying_run_id or 0)
         if parent is None or parent.failed_step is None:
@@ -306,7 +307,7 @@ def _environment(folder: ProjectFolder, run: Run) -> Environment:
 
 
 def _commit(repository: Repository, run: Run) -> Commit | None:
-    """What the run asked for; without a request it gets the folder as it is."""
+    """Find what the run asked for; without a request it gets the folder as it is."""
     trigger = run.trigger
     if not (trigger.git_sha or trigger.git_branch):
         return None

@@ -1,7 +1,7 @@
 """Faults on demand: how a client behaves when dbt Cloud, or the way to it, does not.
 
-A fault is written `kind:key=value,key=value` or as a JSON object `{"kind": ..., key: value}`. Faults of requests apply to
-requests under `/api/`, faults of runs to runs as a whole.
+A fault is written `kind:key=value,key=value` or as a JSON object `{"kind": ..., key: value}`. Faults of
+requests apply to requests under `/api/`, faults of runs to runs as a whole.
 
 Invariant: all methods may be called from any thread.
 """
@@ -69,7 +69,7 @@ class Fault:
     seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What was asked for, without what was not; never the token."""
+        """Give what was asked for, without what was not; never the token."""
         shown = {"kind"} | _KINDS[self.kind] | _REQUEST_SELECTORS
         given = {name: value for name, value in asdict(self).items() if name in shown and value is not None}
         return {**given, "token": "***"} if "token" in given else given
@@ -104,7 +104,7 @@ class Faults:
         with self._lock:
             self._last_id += 1
             expires_at = float("inf") if fault.seconds is None else self._clock() + fault.seconds
-            armed = _Armed(fault, self._last_id, expires_at, random.Random(fault.seed), fault.times)  # noqa: S311 - a game
+            armed = _Armed(fault, self._last_id, expires_at, random.Random(fault.seed), fault.times)
             self._armed.append(armed)
             return _shown(armed)
 
@@ -113,13 +113,13 @@ class Faults:
         with self._lock:
             self._armed.clear()
 
-    def list(self) -> list[dict[str, Any]]:
-        """All faults in force, with how often each struck."""
+    def in_force(self) -> list[dict[str, Any]]:
+        """List the faults in force, with how often each struck."""
         with self._lock:
             return [_shown(armed) for armed in self._in_force()]
 
     def for_request(self, method: str, path: str, job_id: int | None) -> list[Fault]:
-        """The faults that strike a request, in the order in which they were set."""
+        """List the faults that strike a request, in the order in which they were set."""
         with self._lock:
             return [
                 armed.fault
@@ -130,7 +130,7 @@ class Faults:
             ]
 
     def rotated_token(self) -> str | None:
-        """The only token that is valid now, if there is one."""
+        """Give the only token that is valid now, if there is one."""
         with self._lock:
             tokens = [armed.fault.token for armed in self._in_force() if armed.fault.kind == "rotate_token"]
             return tokens[-1] if tokens else None
@@ -233,7 +233,7 @@ def _check(fault: Fault, given: dict[str, Any]) -> None:
     needed = needed or ("wait" if "wait" in _KINDS[fault.kind] else None)
     if needed and needed not in given:
         raise FaultError(f"{fault.kind}: the key {needed} is missing")
-    if not 200 <= fault.code <= 599:  # noqa: PLR2004 - HTTP's own borders
+    if not 200 <= fault.code <= 599:
         raise FaultError(f"code: found {fault.code}, expected 200 to 599")
     if fault.body not in _BODIES:
         raise FaultError(f"body: found {fault.body!r}, expected one of {', '.join(_BODIES)}")

@@ -1,12 +1,245 @@
-"""stub."""
+"""Pages for people: jobs and recent runs, a job, a run with its logs. They need no token and change nothing."""
 
-from starlette.responses import HTMLResponse
-from airflow_dbt_cloud.local.routes import Routes
+from __future__ import annotations
 
-PAGE_HEADERS = {}
+from html import escape
+from typing import TYPE_CHECKING
+
+from starlette.responses import FileResponse
+
+from airflow_dbt_cloud.local.artifacts import find_artifact, list_artifacts
+from airflow_dbt_cloud.local.envelope import NotFound
+from airflow_dbt_cloud.local.markup import (
+    PAGE_HEADERS,
+    ago,
+    badge,
+    document,
+    facts,
+    link,
+    log_html,
+    table,
+    took,
+)
+from airflow_dbt_cloud.local.records import DELETED, Job, Run, Status, Step
+from airflow_dbt_cloud.local.routes import Call, Routes
+from airflow_dbt_cloud.local.serializers import read_log, run_path
+from airflow_dbt_cloud.local.times import run_time
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.responses import Response
+
+    from airflow_dbt_cloud.local.cloud import Cloud
+
+RECENT_RUNS = 50
+SHOWN_LINES = 2000
+_PROJECT = "/deploy/{account_id}/projects/{project_id}/"
 
 
-def page_routes():
-    r = Routes()
-    r.add("GET", "/", lambda c, k: HTMLResponse("hi"))
-    return r
+def page_routes() -> Routes:
+    """Make the table of all pages."""
+    routes = Routes()
+    routes.add("GET", "/", show_home)
+    routes.add("GET", f"{_PROJECT}jobs/{{job_id}}/", show_job)
+    routes.add("GET", f"{_PROJECT}runs/{{run_id}}/", show_run)
+    routes.add("GET", f"{_PROJECT}runs/{{run_id}}/artifacts/{{remainder}}", show_artifact)
+    return routes
+
+
+def not_found() -> Response:
+    """Say that there is no such page."""
+    return document(
+        "Not found", [link("/", "Home")], "<h1>There is no such page</h1>", refresh="never", code=404
+    )
+
+
+def show_home(cloud: Cloud, call: Call) -> Response:
+    """Show jobs and recent runs."""
+    folder = cloud.folder
+    jobs = [job for job in cloud.store.jobs() if job.state != DELETED]
+    runs = _visible_runs(cloud)
+    content = (
+        f"<h1>{escape(folder.project.name)}</h1>"
+        + facts(
+            [
+                ("Account", f"{escape(folder.account.name)} <code>{folder.account.id}</code>", False),
+                ("Airflow connection: host", f"<code>{escape(call.base_url)}</code>", False),
+                ("Airflow connection: login", f"<code>{folder.account.id}</code>", False),
+                ("dbt Core", escape(cloud.dbt_version), False),
+            ]
+        )
+        + f"<h2>Jobs</h2>{_jobs_table(cloud, jobs)}"
+        + f"<h2>Recent runs</h2>{_runs_table(cloud, runs[:RECENT_RUNS])}"
+    )
+    trail = [f"<span>Local dbt Cloud · {escape(folder.account.name)}</span>"]
+    return document(f"{folder.project.name} · local dbt Cloud", trail, content, refresh=_rhythm(runs))
+
+
+def show_job(cloud: Cloud, call: Call) -> Response:
+    """Show a job and its recent runs."""
+    _check_project(cloud, call)
+    job = cloud.find_job(call.ids["job_id"])
+    environment = cloud.environments.get(job.environment_id)
+    runs = [run for run in _visible_runs(cloud) if run.job.id == job.id]
+    commands = "<br>".join(f"<code>{escape(command)}</code>" for command in job.commands)
+    content = (
+        f"<h1>{escape(job.name)}</h1>"
+        + facts(
+            [
+                ("Description", escape(job.description), True),
+                ("Job id", f"<code>{job.id}</code>", False),
+                ("Environment", escape(environment.name) if environment else "", False),
+                ("Threads", str(job.threads), False),
+                ("Timeout", f"{job.timeout_seconds} s" if job.timeout_seconds else "", False),
+                ("Commands", commands, True),
+            ]
+        )
+        + f"<h2>Runs</h2>{_runs_table(cloud, runs[:RECENT_RUNS])}"
+    )
+    return document(
+        f"{job.name} · job", [link("/", cloud.folder.project.name)], content, refresh=_rhythm(runs)
+    )
+
+
+def show_run(cloud: Cloud, call: Call) -> Response:
+    """Show a run with its steps and their logs."""
+    _check_project(cloud, call)
+    run = cloud.find_run(call.ids["run_id"])
+    message = ""
+    if run.status_message:
+        message = f'<p class="message {run.status.humanized}"><span>{escape(run.status_message)}</span></p>'
+    steps = "".join(_step(cloud, run, step) for step in run.steps)
+    content = (
+        f"<h1>Run {run.id} {badge(run.status)}</h1>{message}"
+        + _run_facts(cloud, run)
+        + '<h2>Steps</h2><div class="card">'
+        + (steps or f'<p class="empty">{_why_no_steps(cloud, run)}</p>')
+        + f"</div><h2>Artifacts</h2>{_artifacts(cloud, run)}"
+    )
+    trail = [link("/", cloud.folder.project.name), link(_job_path(cloud, run.job), run.job.name)]
+    refresh = "never" if run.status.is_terminal else "going"
+    return document(f"{run.status.humanized} · {run.job.name}", trail, content, refresh=refresh)
+
+
+def show_artifact(cloud: Cloud, call: Call) -> Response:
+    """Show an artifact as plain text."""
+    _check_project(cloud, call)
+    folder = _artifacts_folder(cloud, cloud.find_run(call.ids["run_id"]))
+    file = None if folder is None else find_artifact(folder, call.remainder)
+    if file is None:
+        raise NotFound
+    return FileResponse(file, media_type="text/plain; charset=utf-8", headers=PAGE_HEADERS)
+
+
+def _visible_runs(cloud: Cloud) -> list[Run]:
+    return [run for run in reversed(cloud.store.runs()) if not cloud.faults.hides(run)]
+
+
+def _rhythm(runs: list[Run]) -> str:
+    return "going" if any(not run.status.is_terminal for run in runs) else "idle"
+
+
+def _jobs_table(cloud: Cloud, jobs: list[Job]) -> str:
+    rows = []
+    for job in jobs:
+        environment = cloud.environments.get(job.environment_id)
+        latest = cloud.store.latest_run(job.id)
+        shown = f'<a href="{run_path(cloud, latest)}">{badge(latest.status)}</a>' if latest else ""
+        rows.append(
+            f"<tr><td>{link(_job_path(cloud, job), job.name)}</td>"
+            f"<td>{escape(environment.name) if environment else ''}</td>"
+            f'<td class="wide-only"><code>{job.id}</code></td><td>{shown}</td></tr>'
+        )
+    head = ("<th>Job</th>", "<th>Environment</th>", '<th class="wide-only">Id</th>', "<th>Latest run</th>")
+    return table(head, rows, "There are no jobs.")
+
+
+def _runs_table(cloud: Cloud, runs: list[Run]) -> str:
+    now = cloud.store.clock()
+    rows = [
+        f"<tr><td>{badge(run.status)}</td>"
+        f"<td>{link(run_path(cloud, run), run.job.name)}</td>"
+        f'<td class="cause">{escape(run.trigger.cause)}</td>'
+        f'<td class="number wide-only">{ago(now, run.created_at)}</td>'
+        f'<td class="number">{took(run.started_at, run.finished_at or now)}</td></tr>'
+        for run in runs
+    ]
+    head = (
+        "<th>Status</th>",
+        "<th>Run of</th>",
+        "<th>Cause</th>",
+        '<th class="number wide-only">Triggered</th>',
+        '<th class="number">Took</th>',
+    )
+    return table(head, rows, "Nothing has run yet.")
+
+
+def _run_facts(cloud: Cloud, run: Run) -> str:
+    now = cloud.store.clock()
+    environment = cloud.environments.get(run.job.environment_id)
+    schema = run.schema_override or (environment.schema if environment else "")
+    times = [("Triggered", run.created_at), ("Started", run.started_at), ("Finished", run.finished_at)]
+    parent = cloud.store.find_run(run.retrying_run_id) if run.retrying_run_id else None
+    return facts(
+        [
+            ("Cause", escape(run.trigger.cause), True),
+            ("Triggered by", escape(run.triggered_by), False),
+            ("Cancelled by", escape(run.cancelled_by or "") if run.status is Status.CANCELLED else "", False),
+            ("Retries", link(run_path(cloud, parent), f"run {parent.id}") if parent else "", False),
+            *((name, _moment(moment), False) for name, moment in times),
+            ("Took", took(run.started_at, run.finished_at or now), False),
+            ("Environment", escape(f"{environment.name}, schema {schema}") if environment else "", False),
+            ("Git", escape(" ".join(filter(None, (run.git_branch, (run.git_sha or "")[:8])))), False),
+            ("dbt", escape(run.dbt_version), False),
+        ]
+    )
+
+
+def _moment(moment: float | None) -> str:
+    return (run_time(moment) or "")[:19] + " UTC" if moment else ""
+
+
+def _step(cloud: Cloud, run: Run, step: Step) -> str:
+    log = read_log(cloud.store.step_folder(run.id, step.index) / "console.log", whole=step.status.is_terminal)
+    lines = log.splitlines(keepends=True)
+    left_out = (
+        f"({len(lines) - SHOWN_LINES} earlier lines are left out)\n" if len(lines) > SHOWN_LINES else ""
+    )
+    is_open = step.status in (Status.ERROR, Status.RUNNING, Status.STARTING) or step is run.steps[-1]
+    return (
+        f"<details{' open' if is_open else ''}><summary>"
+        f"<span class=name>{step.index}. {escape(step.name)}</span>"
+        f"<span class=time>{took(step.started_at, step.finished_at or cloud.store.clock())}</span>"
+        f"{badge(step.status)}</summary>"
+        f"<pre>{left_out}{log_html(''.join(lines[-SHOWN_LINES:]))}</pre></details>"
+    )
+
+
+def _why_no_steps(cloud: Cloud, run: Run) -> str:
+    if blocking := cloud.scheduler.blocked_by(run):
+        return f"Waiting for run {blocking[0]} of the same job."
+    return "Waiting for a run slot." if run.status is Status.QUEUED else "There are no steps."
+
+
+def _artifacts(cloud: Cloud, run: Run) -> str:
+    folder = _artifacts_folder(cloud, run)
+    if folder is None:
+        return '<div class="card"><p class="empty">There are none.</p></div>'
+    base = run_path(cloud, run)
+    paths = (f"<li>{link(f'{base}artifacts/{path}', path)}</li>" for path in list_artifacts(folder))
+    return f'<div class="card"><ul class="paths">{"".join(paths)}</ul></div>'
+
+
+def _artifacts_folder(cloud: Cloud, run: Run) -> Path | None:
+    step = run.artifacts_step
+    return None if step is None else cloud.store.step_folder(run.id, step.index) / "target"
+
+
+def _job_path(cloud: Cloud, job: Job) -> str:
+    return f"/deploy/{cloud.folder.account.id}/projects/{cloud.folder.project.id}/jobs/{job.id}/"
+
+
+def _check_project(cloud: Cloud, call: Call) -> None:
+    if call.ids["project_id"] != cloud.folder.project.id:
+        raise NotFound

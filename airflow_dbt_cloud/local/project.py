@@ -1,6 +1,7 @@
 """The project folder: `dbt_project.yml`, and `dbt_cloud.yml` with its environments and jobs.
 
-Ids that the file does not give are made from the names, so they are the same on every machine and after every restart.
+Ids that the file does not give are made from the names, so they are the same on every machine and after
+every restart.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def derived_id(kind: str, name: str) -> int:
 
 
 def slug(name: str) -> str:
-    """A name for a file: lower case letters, digits and underscores."""
+    """Make a name for a file: lower case letters, digits and underscores."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "environment"
 
 
@@ -201,7 +202,7 @@ class _Section:
         value = self._get(key)
         if value is not None and value not in choices:
             self.refuse(key, _found(value), f"one of {', '.join(choices)}")
-        return value
+        return None if value is None else str(value)
 
     def number(self, key: str, default: int, *, minimum: int) -> int:
         value = self._get(key)

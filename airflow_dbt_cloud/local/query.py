@@ -1,7 +1,7 @@
 """Query parameters, read as strictly as dbt Cloud reads them.
 
-A parameter that the path does not know is refused, an array is one parameter that holds a JSON list, `limit` is at most
-100. `include_related` alone is read leniently: every word in it counts.
+A parameter that the path does not know is refused, an array is one parameter that holds a JSON list,
+`limit` is at most 100. `include_related` alone is read leniently: every word in it counts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ListQuery:
         found = [row for row in rows if all(each.matches(row, value) for each, value in self.tests)]
         order = self.order_by or "id"
         key = keys[order.removeprefix("-")]
-        # Rows without the value (a run that is not finished) come last going up and first going down, as in SQL.
+        # Rows without the value (runs that are not finished) come last going up, first going down, as in SQL.
         found.sort(key=lambda row: ((value := key(row)) is None, value or 0), reverse=order.startswith("-"))
         return found[self.offset : self.offset + self.limit], len(found)
 
@@ -125,7 +125,7 @@ def texts(text: str) -> list[str]:
 def time_range(text: str) -> list[str]:
     """Read a JSON list of two times."""
     values = texts(text)
-    if len(values) != 2:  # noqa: PLR2004 - from and to
+    if len(values) != 2:
         raise ValueError(text)
     for value in values:
         datetime.fromisoformat(value)

@@ -1,6 +1,7 @@
 """What the local server knows: account, project, environments, jobs, runs and their steps.
 
-All are frozen. A run changes by being replaced in the `Store`, so whoever holds one holds a consistent picture.
+All are frozen. A run changes by being replaced in the `Store`, so whoever holds one holds a consistent
+picture.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Status(IntEnum):
 
     @property
     def humanized(self) -> str:
-        """dbt Cloud's word for it."""
+        """Its name in dbt Cloud."""
         return self.name.capitalize()
 
 

@@ -32,7 +32,7 @@ class Repository:
     project: Path
 
     def head(self) -> Commit | None:
-        """What the folder has checked out; nothing if it is in no repository or has no commit."""
+        """Find what the folder has checked out; nothing outside of a repository."""
         try:
             sha = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
             branch = self._git("rev-parse", "--abbrev-ref", "HEAD")
@@ -41,14 +41,14 @@ class Repository:
         return Commit(sha, None if branch == "HEAD" else branch)
 
     def find_branch(self, branch: str) -> Commit | None:
-        """The newest commit of a branch, of this repository or its origin."""
+        """Find the newest commit of a branch, of this repository or its origin."""
         for prefix in ("refs/heads/", "refs/remotes/origin/"):
             if (commit := self._resolve(f"{prefix}{branch}")) is not None:
                 return Commit(commit, branch)
         return None
 
     def find_commit(self, sha: str) -> Commit | None:
-        """The commit that a full or shortened hash names."""
+        """Find the commit that a full or shortened hash names."""
         if not re.fullmatch(r"[0-9a-fA-F]{4,64}", sha):
             return None
         commit = self._resolve(sha)

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_dbt_cloud.local.records import Status
+
 if TYPE_CHECKING:
     from airflow_dbt_cloud.local.records import Run
 
-from airflow_dbt_cloud.local.records import Status
-
-_RETRYABLE = frozenset("build clone compile retry run run-operation seed snapshot test".split())
+_RETRYABLE = re.compile(
+    r"(build|clone|compile|docs generate|retry|run|run-operation|seed|snapshot|test)( |$)"
+)
 _OLDEST_VERSION = (1, 6)
 
 
@@ -24,17 +26,17 @@ class FailureDetails:
 
 
 def failure_details(run: Run) -> FailureDetails:
-    """What a retry would do."""
+    """Say what a retry would do."""
     step = run.failed_step
     if step is None or step.command is None:
         return FailureDetails(None, ())
-    done = sum(1 for each in run.steps if each.command in run.commands and each.index < step.index)
-    position = run.commands.index(step.command, done) if step.command in run.commands[done:] else -1
-    return FailureDetails(step.command, run.commands[position + 1 :])
+    # Before the commands come clone, profile, deps and, if the job asks for it, source freshness.
+    steps_before = 4 if run.job.run_generate_sources else 3
+    return FailureDetails(step.command, run.commands[max(0, step.index - steps_before) :])
 
 
 def why_not(run: Run, latest: Run | None) -> str | None:
-    """The reason why a run cannot be retried, if there is one."""
+    """Give the reason why a run cannot be retried, if there is one."""
     if run.status is not Status.ERROR:
         return "RETRY_NOT_FAILED_RUN"
     if latest is None or latest.id != run.id:
@@ -51,7 +53,7 @@ def why_not(run: Run, latest: Run | None) -> str | None:
 
 def _supports_retry(command: str) -> bool:
     words = [word for word in command.split()[1:] if not word.startswith("-")]
-    return bool(words) and (words[0] in _RETRYABLE or words[:2] == ["docs", "generate"])
+    return _RETRYABLE.match(" ".join(words)) is not None
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -55,7 +55,7 @@ class Routes:
 
     def find(self, path: str) -> Match | None:
         """Find where a path leads."""
-        stripped = path[:-1] if path.endswith("/") else path
+        stripped = path.removesuffix("/")
         for pattern, template in self._patterns:
             if (found := pattern.fullmatch(stripped)) is not None:
                 groups = found.groupdict()

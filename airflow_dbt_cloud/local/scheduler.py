@@ -1,7 +1,8 @@
 """The queue: which runs go, which wait, and for what.
 
-The runs of one job go one after another; different jobs go at the same time, up to the account's run slots. A run for a
-pull request waits for nothing and takes no slot, and a newer one for the same pull request cancels it.
+The runs of one job go one after another; different jobs go at the same time, up to the account's run slots.
+A run for a pull request waits for nothing and takes no slot, and a newer one for the same pull request
+cancels it.
 
 Invariant: every change of the queue happens under the store's lock, and is followed by `_dispatch`.
 """
@@ -58,7 +59,7 @@ class Scheduler:
             return self._store.find_run(run.id) or run
 
     def blocked_by(self, run: Run) -> list[int]:
-        """The run that a queued run waits for: the one before it of the same job."""
+        """Find the run that a queued run waits for: the one before it of the same job."""
         if run.status is not Status.QUEUED or run.is_ci:
             return []
         earlier = [

@@ -1,6 +1,7 @@
 """Records as dbt Cloud's JSON: the key order of recorded answers first, then what the specification adds.
 
-What was not asked for with `include_related` is null. Logs are read from the state folder when they are asked for.
+What was not asked for with `include_related` is null. Logs are read from the state folder when they are
+asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Serializer:
         self._now = cloud.store.clock()
 
     def account(self) -> dict[str, Any]:
-        """The account."""
+        """Write the account."""
         account = self._cloud.folder.account
         created_at = iso_time(account.created_at)
         return {
@@ -82,7 +83,7 @@ class Serializer:
         }
 
     def project(self) -> dict[str, Any]:
-        """The project."""
+        """Write the project."""
         project = self._cloud.folder.project
         created_at = iso_time(project.created_at)
         return {
@@ -111,7 +112,7 @@ class Serializer:
         }
 
     def environment_v2(self, environment: Environment) -> dict[str, Any]:
-        """An environment as API v2 has it."""
+        """Write an environment as API v2 has it."""
         return {
             **self._environment(environment),
             "repository_id": None,
@@ -124,7 +125,7 @@ class Serializer:
         }
 
     def environment_v3(self, environment: Environment) -> dict[str, Any]:
-        """An environment as API v3 has it."""
+        """Write an environment as API v3 has it."""
         return {
             **self._environment(environment),
             "is_deferrable": False,
@@ -137,7 +138,7 @@ class Serializer:
         }
 
     def job(self, job: Job, related: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """A job as the job paths have it."""
+        """Write a job as the job paths have it."""
         environment = self._cloud.environments.get(job.environment_id)
         runs = (
             [run for run in self._cloud.store.runs() if run.job.id == job.id]
@@ -170,7 +171,7 @@ class Serializer:
         return written
 
     def run(self, run: Run, related: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """A run."""
+        """Write a run."""
         environment = self._cloud.environments.get(run.job.environment_id)
         written = {
             **self._run_fields(run),
@@ -195,7 +196,7 @@ class Serializer:
         return written
 
     def step(self, run: Run, step: Step, related: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """A step with its logs."""
+        """Write a step with its logs."""
         folder = self._cloud.store.step_folder(run.id, step.index)
         ended_at = step.finished_at or self._now
         seconds = ended_at - step.started_at if step.started_at else 0.0
@@ -383,7 +384,7 @@ class Serializer:
 
 
 def run_path(cloud: Cloud, run: Run) -> str:
-    """The path of a run's page."""
+    """Make the path of a run's page."""
     return f"/deploy/{cloud.folder.account.id}/projects/{cloud.folder.project.id}/runs/{run.id}/"
 
 

@@ -7,8 +7,8 @@
     warehouse/<environment>.duckdb      what the runs build
     work/<run>/                         the working copy of a run that is going
 
-Invariants: records are frozen and replaced under the lock, so a reader needs none; what a reader can see is already in
-the database; ids grow, also over restarts.
+Invariants: records are frozen and replaced under the lock, so a reader needs none; what a reader can see is
+already in the database; ids grow, also over restarts.
 """
 
 from __future__ import annotations
@@ -84,19 +84,19 @@ class Store:
             self._lock_file.close()
 
     def next_id(self) -> int:
-        """Give an id of 14 digits that is larger than all before, also those of a state folder that is gone."""
+        """Give an id of 14 digits, larger than all before, also those of a state folder that is gone."""
         with self.lock:
             now = _RUN_IDS + int(self.clock() * 1000) - _YEAR_2020_MS
             self._last_id = max(self._last_id + 1, now)
             return self._last_id
 
     def jobs(self) -> list[Job]:
-        """All jobs, also the deleted ones."""
+        """List all jobs, also the deleted ones."""
         with self.lock:
             return list(self._jobs.values())
 
     def find_job(self, job_id: int) -> Job | None:
-        """The job of that id, also a deleted one."""
+        """Find the job of that id, also a deleted one."""
         return self._jobs.get(job_id)
 
     def save_job(self, job: Job) -> Job:
@@ -108,21 +108,21 @@ class Store:
             return job
 
     def runs(self) -> list[Run]:
-        """All runs, the oldest first."""
+        """List all runs, the oldest first."""
         with self.lock:
             return list(self._runs.values())
 
     def unfinished_runs(self) -> list[Run]:
-        """The runs that are queued or going, the oldest first."""
+        """List the runs that are queued or going, the oldest first."""
         with self.lock:
             return list(self._unfinished.values())
 
     def find_run(self, run_id: int) -> Run | None:
-        """The run of that id."""
+        """Find the run of that id."""
         return self._runs.get(run_id)
 
     def find_step(self, step_id: int) -> tuple[Run, Step] | None:
-        """The step of that id, and its run."""
+        """Find the step of that id, and its run."""
         for run in reversed(self.runs()):
             for step in run.steps:
                 if step.id == step_id:
@@ -130,7 +130,7 @@ class Store:
         return None
 
     def latest_run(self, job_id: int) -> Run | None:
-        """The newest run of a job."""
+        """Find the newest run of a job."""
         with self.lock:
             run_id = self._latest.get(job_id)
             return None if run_id is None else self._runs[run_id]
@@ -173,15 +173,15 @@ class Store:
             return steps[index - 1]
 
     def step_folder(self, run_id: int, index: int) -> Path:
-        """Where a step's logs and artifacts are."""
+        """Name the folder of a step's logs and artifacts."""
         return self.folder / "runs" / str(run_id) / "steps" / str(index)
 
     def work_folder(self, run_id: int) -> Path:
-        """Where a run works."""
+        """Name the folder that a run works in."""
         return self.folder / "work" / str(run_id)
 
     def warehouse(self, environment: Environment) -> Path:
-        """The DuckDB file of an environment."""
+        """Name the DuckDB file of an environment."""
         return self.folder / "warehouse" / f"{slug(environment.name)}.duckdb"
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
@@ -193,7 +193,7 @@ class Store:
         self._database.execute(statement, (row_id, json.dumps(value)))
 
     def _end_interrupted_runs(self) -> None:
-        """A run that was going ended with the server that ran it; one that was queued is still queued."""
+        """End the runs that were going: they ended with their server. What was queued still is."""
         for run in self.unfinished_runs():
             if run.status is Status.QUEUED:
                 continue

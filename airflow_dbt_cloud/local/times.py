@@ -1,4 +1,7 @@
-"""Times and durations in the forms in which dbt Cloud writes them. All times inside are seconds since 1970."""
+"""Times and durations in the forms in which dbt Cloud writes them.
+
+All times inside the server are seconds since 1970.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +19,28 @@ _UNITS = (
 
 
 def run_time(seconds: float | None) -> str | None:
-    """Runs and steps have a blank between date and time: `2024-05-27 10:42:16.179903+00:00`."""
+    """Write a time of a run or step, with a blank: `2024-05-27 10:42:16.179903+00:00`."""
     return None if seconds is None else _utc(seconds).isoformat(sep=" ", timespec="microseconds")
 
 
 def iso_time(seconds: float) -> str:
-    """Everything else is ISO 8601."""
+    """Write any other time, as ISO 8601."""
     return _utc(seconds).isoformat(timespec="microseconds")
 
 
 def zulu_time(seconds: float) -> str:
-    """A job inside a run ends its times in Z."""
+    """Write a time of a job inside a run: it ends in Z."""
     return iso_time(seconds).replace("+00:00", "Z")
 
 
 def clock_duration(seconds: float) -> str:
-    """Hours may exceed 24: `24:00:36`."""
+    """Write hours, minutes and seconds; hours may exceed 24: `24:00:36`."""
     whole = max(0, int(seconds))
     return f"{whole // 3600:02}:{whole % 3600 // 60:02}:{whole % 60:02}"
 
 
 def humanized_duration(seconds: float) -> str:
-    """The largest unit, and the next smaller one unless it is zero: `1 minute, 50 seconds`, `1 day`."""
+    """Write the largest unit and, unless it is zero, the next: `1 minute, 50 seconds`."""
     whole = max(0, int(seconds))
     for position, (_, size) in enumerate(_UNITS):
         if whole >= size:

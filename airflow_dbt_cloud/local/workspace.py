@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 
 _NEVER_COPIED = frozenset({".git", ".venv", "venv", "__pycache__", "node_modules"})
 # Besides DBT_*, dbt sees of the server's environment only what programs need to work at all, as in dbt Cloud.
-_PASSED = frozenset(
-    "PATH HOME USER LANG LC_ALL TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE HTTP_PROXY HTTPS_PROXY "
-    "NO_PROXY http_proxy https_proxy no_proxy LD_LIBRARY_PATH VIRTUAL_ENV".split()
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
+    r"|(https?|no)_proxy|(HTTPS?|NO)_PROXY"
 )
 # What a run decides for itself. dbt reads each of these with DBT_ENGINE_ in front as well.
-_OWN_SETTINGS = frozenset(
-    "DEFER DEFER_STATE DEFER_TO_STATE ENV FAVOR_STATE FAVOR_STATE_MODE LOG_FILE_MAX_BYTES LOG_FORMAT LOG_FORMAT_FILE "
-    "LOG_LEVEL LOG_LEVEL_FILE LOG_PATH NO_PRINT PACKAGES_INSTALL_PATH PARTIAL_PARSE_FILE_DIFF PARTIAL_PARSE_FILE_PATH "
-    "PRINT PROFILE PROFILES_DIR PROJECT_DIR QUIET SEND_ANONYMOUS_USAGE_STATS SINGLE_THREADED STATE ARTIFACT_STATE_PATH "
-    "TARGET TARGET_PATH UPLOAD_TO_ARTIFACTS_INGEST_API USE_COLORS USE_COLORS_FILE WRITE_JSON".split()
+_OWN_SETTING = re.compile(
+    r"DBT_(ENGINE_)?(CLOUD_\w+|DEFER|DEFER_STATE|DEFER_TO_STATE|ENV|FAVOR_STATE(_MODE)?|(ARTIFACT_)?STATE(_PATH)?"
+    r"|LOG_(FILE_MAX_BYTES|FORMAT|FORMAT_FILE|LEVEL|LEVEL_FILE|PATH)|(NO_)?PRINT|QUIET|PACKAGES_INSTALL_PATH"
+    r"|PARTIAL_PARSE_FILE_(DIFF|PATH)|PROFILE|PROFILES_DIR|PROJECT_DIR|TARGET|TARGET_PATH|SINGLE_THREADED"
+    r"|SEND_ANONYMOUS_USAGE_STATS|UPLOAD_TO_ARTIFACTS_INGEST_API|USE_COLORS(_FILE)?|WRITE_JSON)"
 )
 _REASONS = {
     "github_pull_request_id": "github_pull_request",
@@ -61,7 +62,7 @@ class Workspace:
         top, state = str(folder.path), state_folder.resolve()
 
         def ignored(parent: str, names: list[str]) -> set[str]:
-            skipped = _NEVER_COPIED.intersection(names)
+            skipped = set(_NEVER_COPIED.intersection(names))
             if parent == top:
                 skipped |= folder.generated_folders.intersection(names)
             return skipped | {name for name in names if (folder.path / parent / name).resolve() == state}
@@ -133,7 +134,6 @@ def passed_environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _is_passed(name: str) -> bool:
-    if not name.startswith("DBT_"):
-        return name in _PASSED
-    setting = name.removeprefix("DBT_").removeprefix("ENGINE_")
-    return setting not in _OWN_SETTINGS and not setting.startswith("CLOUD_")
+    if name.startswith("DBT_"):
+        return _OWN_SETTING.fullmatch(name) is None
+    return _PASSED.fullmatch(name) is not None
