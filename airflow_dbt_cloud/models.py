@@ -9,7 +9,7 @@ Field names are dbt Cloud's, from its OpenAPI document; times are aware datetime
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -149,6 +149,13 @@ class Run:
             return DbtCloudJobRunStatus(self.status).name.capitalize()
         except ValueError:
             return f"status {self.status}"
+
+    @property
+    def duration(self) -> timedelta:
+        """The time from the start's request to the end, as dbt Cloud counts it; 0 if it has not ended."""
+        if self.created_at and self.finished_at:
+            return self.finished_at - self.created_at
+        return timedelta()
 
     def raise_for_status(self) -> None:
         """

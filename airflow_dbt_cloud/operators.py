@@ -184,10 +184,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         it interrupts, and ends the process 5 s later. So a thread does it, in 4 s.
         """
         if self._attempt is not None:
-            stop = threading.Thread(
-                target=self._stop, args=(self._attempt,), name="dbt-cloud-kill", daemon=True
-            )
-            stop.start()
+            threading.Thread(target=self._stop, args=(self._attempt,), daemon=True).start()
 
     def _check_parameters(self) -> None:
         """Raise now what can be told before templates are rendered."""
@@ -201,10 +198,9 @@ class DbtCloudRunJobOperator(BaseOperator):
             value = getattr(self, name)
             if value is not None and not _is_rendered_later(value):
                 parse_id(name, value)
-        overrides = {
-            name: value for name, value in self._overrides().items() if not _is_rendered_later(value)
-        }
-        RunRequest.from_parameters("", overrides)
+        given = self._overrides().items()
+        known = {name: None if _is_rendered_later(value) else value for name, value in given}
+        RunRequest.from_parameters("", known)
         self._make_hook()
 
     def _overrides(self) -> dict[str, Any]:
@@ -258,7 +254,8 @@ class DbtCloudRunJobOperator(BaseOperator):
         watch = Watch(run, end_time=time.time() + self.timeout, log=self.log)
         ended = hook.follow(watch, check_interval=self.check_interval, pause=pause)
         ended.raise_for_status()
-        self.log.info("dbt Cloud run %s succeeded.", ended.id)
+        seconds = ended.duration.total_seconds()
+        self.log.info("dbt Cloud run %s succeeded after %.0f s: %s", ended.id, seconds, ended.href)
         return ended.id
 
     def _stop(self, attempt: _Attempt) -> None:

@@ -91,7 +91,7 @@ class Watch:
             blind = self._seen - self._failing_since
             self._log.warning("dbt Cloud run %s is in sight again after %.0f s.", run.id, blind)
             self._failing_since = None
-        if run.status != self.run.status:
+        if run.status != self.run.status and not run.is_terminal:
             self._log.info("dbt Cloud run %s: %s.", run.id, run.status_name)
             if run.status not in set(DbtCloudJobRunStatus):
                 self._log.warning("%s is new to us; the run counts as still going.", run.status_name)

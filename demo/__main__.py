@@ -15,10 +15,11 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from demo.airflow import Airflow
 from demo.dbt_cloud import TOKEN, DbtCloud
+from demo.narration import Narrator, table
 from demo.processes import StackError, free_port
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".demo"
 DAGS = ROOT / "example_dags"
 DAG = "ferry_nightly"
-# Airflow's own lines in a task's log that say nothing about the job.
-TOLD = ("airflow_dbt_cloud", "airflow.task.operators", "airflow.task.hooks")
 
 
 def main() -> int:
@@ -40,7 +39,7 @@ def main() -> int:
     try:
         with _home(), ExitStack() as stack:
             dbt_cloud, airflow = _start(stack)
-            succeeded = _run(airflow)
+            succeeded = _run(dbt_cloud, airflow)
             _say_where(dbt_cloud, airflow)
             if sys.stdout.isatty():
                 print("\nBoth stay up: look around, run the DAG again. Ctrl-C stops everything.")
@@ -93,46 +92,29 @@ def _start(stack: ExitStack) -> tuple[DbtCloud, Airflow]:
     return dbt_cloud, airflow
 
 
-def _run(airflow: Airflow) -> bool:
+def _run(dbt_cloud: DbtCloud, airflow: Airflow) -> bool:
     run_id = airflow.trigger(DAG)
     _say(f"Started a run of the DAG {DAG}: {airflow.url}/dags/{DAG}/runs/{run_id}")
-    states: dict[str, str] = {}
-    told: dict[str, int] = {}
-    while True:
-        state = str(airflow.run(DAG, run_id)["state"])
-        for task in airflow.tasks(DAG, run_id):
-            _tell(airflow, task, states, told)
-        if state in {"success", "failed"}:
-            break
+    narrator = Narrator(dbt_cloud, airflow, DAG, run_id, dbt_task="build", say=_say)
+    while (state := str(airflow.run(DAG, run_id)["state"])) not in {"success", "failed"}:
+        narrator.tell()
         time.sleep(1)
-    build = airflow.xcom(DAG, run_id, "build", "job_run_url") if states.get("build") else None
-    _say(f"The DAG run ended: {state}. The dbt Cloud run: {build}")
+    narrator.tell()
+    _say(f"The DAG run ended: {state}.")
+    if state == "success":
+        print("\nWhat the last task read from the mart that dbt built:\n")
+        print(*table(airflow.xcom(DAG, run_id, "brief")), sep="\n")
+        print(f"\n  The run      {airflow.xcom(DAG, run_id, 'build', 'job_run_url')}")
     return state == "success"
 
 
-def _tell(airflow: Airflow, task: dict[str, Any], states: dict[str, str], told: dict[str, int]) -> None:
-    """Print what is new of a task: its state, and the lines of its log that are about the job."""
-    name, state = task["task_id"], task["state"]
-    if not state:
-        return
-    if state != states.get(name):
-        states[name] = state
-        _say(f"{name}: {state}")
-    if task["try_number"] and state not in {"scheduled", "queued"}:
-        lines = airflow.log(DAG, task["dag_run_id"], name, task["try_number"])
-        for line in lines[told.get(name, 0) :]:
-            if str(line.get("logger")).startswith(TOLD):
-                print(f"            {line['event']}", flush=True)
-        told[name] = len(lines)
-
-
 def _say_where(dbt_cloud: DbtCloud, airflow: Airflow) -> None:
-    print(f"\n  Airflow     {airflow.url}  (no password)")
-    print(f"  dbt Cloud   {dbt_cloud.url}  (account {dbt_cloud.account_id}, token {TOKEN})")
+    print(f"  Airflow      {airflow.url}  (no password)")
+    print(f"  dbt Cloud    {dbt_cloud.url}  (account {dbt_cloud.account_id}, token {TOKEN})")
 
 
 def _say(sentence: str) -> None:
-    print(f"  {time.strftime('%H:%M:%S')}  {sentence}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')}  {sentence}", flush=True)
 
 
 if __name__ == "__main__":

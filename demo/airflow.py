@@ -99,12 +99,16 @@ class Airflow:
         return dict(self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return a DAG run's task instances."""
+        """Return the task instances of a DAG run."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
         return list(self.call("GET", path)["task_instances"])
 
     def task(self, dag_id: str, run_id: str, task_id: str, part: str = "", **params: Any) -> Any:
-        """Return a task instance or, of `links`, `xcomEntries/KEY` and `logs/TRY`, a part of it."""
+        """
+        Return a task instance, or a part of it.
+
+        :param part: `links`, `xcomEntries`, `xcomEntries/KEY`, `logs/TRY`.
+        """
         path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}"
         return self.call("GET", f"{path}/{part}" if part else path, **params)
 
@@ -112,8 +116,12 @@ class Airflow:
         """Return the value of a task's XCom."""
         return self.task(dag_id, run_id, task_id, f"xcomEntries/{key}", deserialize=True)["value"]
 
+    def xcom_keys(self, dag_id: str, run_id: str, task_id: str) -> set[str]:
+        """Return the keys of a task's XComs."""
+        return {entry["key"] for entry in self.task(dag_id, run_id, task_id, "xcomEntries")["xcom_entries"]}
+
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[dict[str, Any]]:
-        """Return the lines of a task's log: `event`, `level`, `logger`, …"""
+        """Return the lines of a task's log; each has an `event`, a `level` and a `logger`."""
         answer = self.task(dag_id, run_id, task_id, f"logs/{try_number}", full_content=True)
         return [line for line in answer["content"] if isinstance(line, dict)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demo.processes import Process, wait_until
 
@@ -63,6 +63,10 @@ class DbtCloud(Process):
             "login": str(self.account_id),
             "password": TOKEN,
         }
+
+    def credentials(self) -> dict[str, Any]:
+        """Return the same for `airflow_dbt_cloud.credentials.Credentials`."""
+        return {"base_url": self.url, "account_id": self.account_id, "token": TOKEN}
 
     def connection_json(self) -> str:
         """Return an Airflow connection to it, as `AIRFLOW_CONN_…` holds it."""

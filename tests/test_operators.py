@@ -1,0 +1,432 @@
+"""The operator, from its parameters to its end, with dbt Cloud stood in for by `responses`."""
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+import responses
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from responses import matchers
+
+from airflow_dbt_cloud.errors import (
+    DbtCloudConfigurationError,
+    DbtCloudNotFound,
+    DbtCloudRunCancelled,
+    DbtCloudRunFailed,
+    DbtCloudWaitInterrupted,
+    DbtCloudWaitTimeout,
+)
+from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
+
+HOST = "https://ab123.us1.dbt.com"
+ACCOUNT = f"{HOST}/api/v2/accounts/42"
+V3 = f"{HOST}/api/v3/accounts/42"
+URL = f"{HOST}/deploy/42/projects/3/runs/7/"
+STARTED = {"id": 7, "status": 1, "job_definition_id": 5, "href": URL}
+
+
+def envelope(data, code=200, message="Success!"):
+    """Return an answer as dbt Cloud wraps it."""
+    status = {"code": code, "is_success": code < 400, "user_message": message, "developer_message": ""}
+    return {"status": status, "data": data}
+
+
+class TaskInstance:
+    """What the operator needs of Airflow's task instance; remembers what is pushed."""
+
+    dag_id, run_id, task_id, map_index = "dag", "manual__1", "build", -1
+
+    def __init__(self, state="running", answer_after=0.0):
+        self.xcoms = {}
+        self.state = state
+        self.answer_after = answer_after
+        self.asked = []
+
+    def xcom_push(self, key, value):
+        self.xcoms[key] = value
+
+    def get_task_states(self, **question):
+        self.asked.append(question)
+        time.sleep(self.answer_after)
+        name = self.task_id if self.map_index < 0 else f"{self.task_id}_{self.map_index}"
+        return {self.run_id: {name: self.state}}
+
+
+@pytest.fixture(autouse=True)
+def _connection(monkeypatch):
+    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "42", "password": "dbtc_secret"}
+    monkeypatch.setenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT", json.dumps(connection))
+
+
+@pytest.fixture
+def cloud():
+    """Stand in for dbt Cloud."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+def operator(**parameters):
+    """Return an operator in a DAG; job 5 unless the parameters name another."""
+    parameters = {"job_id": 5, "check_interval": 0.001, **parameters}
+    with DAG("dag", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+        return DbtCloudRunJobOperator(task_id="build", **parameters)
+
+
+def run(task, ti=None):
+    """Execute a task."""
+    return task.execute({"ti": ti or TaskInstance()})
+
+
+def starts(cloud, **body):
+    """Expect a start of job 5."""
+    cause = "Triggered via Apache Airflow by task build in the dag DAG."
+    expected = matchers.json_params_matcher({"cause": cause, **body})
+    return cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED), match=[expected])
+
+
+def becomes(cloud, *statuses, **fields):
+    """Let run 7 have these statuses, one each time it is asked for; the last one stays."""
+    for status in statuses:
+        cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({**STARTED, "status": status, **fields}))
+
+
+def test_success(cloud):
+    """The task returns the run's id once dbt Cloud says Success."""
+    started = starts(cloud)
+    becomes(cloud, 1, 2, 3, 10)
+    assert run(operator()) == 7
+    assert started.call_count == 1
+
+
+def test_run_is_announced_at_once(cloud):
+    """Id, URL and link are in XCom before the first question how the run is."""
+    starts(cloud)
+    ti = TaskInstance()
+    seen = []
+
+    def answer(_):
+        seen.append(dict(ti.xcoms))
+        return 200, {}, json.dumps(envelope({**STARTED, "status": 20}))
+
+    cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/7/", callback=answer)
+    with pytest.raises(DbtCloudRunFailed):
+        run(operator(), ti)
+    assert seen == [{"job_run_id": 7, "job_run_url": URL, "_link_DbtCloudJobRunLink": URL}]
+
+
+def test_no_wait(cloud):
+    """Without wait_for_termination the task ends when the run is started."""
+    starts(cloud)
+    assert run(operator(wait_for_termination=False)) == 7
+
+
+def test_failed(cloud):
+    """A run that failed is an error with dbt Cloud's message and the URL."""
+    starts(cloud)
+    becomes(cloud, 3, 20, status_message="dbt command failed")
+    with pytest.raises(DbtCloudRunFailed) as caught:
+        run(operator())
+    assert str(caught.value) == f"dbt Cloud run 7 failed: dbt command failed. {URL}"
+
+
+def test_cancelled_in_dbt_cloud(cloud):
+    """A run that a person cancelled in dbt Cloud is an error that names the person."""
+    starts(cloud)
+    audit = {"cancellation": {"actor": {"id": "1", "type": "user", "name": "Ada"}}}
+    becomes(cloud, 3, 30, status_message="Cancelled by user.", audit=audit)
+    with pytest.raises(DbtCloudRunCancelled, match=r"was cancelled: by Ada\. Cancelled by user\. https"):
+        run(operator())
+
+
+def test_timeout(cloud):
+    """When `timeout` is over the task fails, and the run is not cancelled."""
+    starts(cloud)
+    becomes(cloud, 3)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope(STARTED))
+    with pytest.raises(DbtCloudWaitTimeout, match="The run goes on"):
+        run(operator(timeout=0.05))
+    assert cancelled.call_count == 0
+
+
+def test_execution_timeout(cloud):
+    """When Airflow's execution_timeout is over the run is cancelled."""
+    starts(cloud)
+    becomes(cloud, 3)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    task = operator()
+
+    class Timeout(TaskInstance):
+        def xcom_push(self, **_):
+            # Airflow raises this from a signal handler, wherever the task is.
+            raise AirflowTaskTimeout
+
+    with pytest.raises(AirflowTaskTimeout):
+        run(task, Timeout())
+    assert cancelled.call_count == 1
+
+
+def test_no_cancel_twice_after_execution_timeout(cloud):
+    """`on_kill`, which Airflow calls after an execution_timeout, finds nothing left to do."""
+    starts(cloud)
+    becomes(cloud, 10)
+    task = operator()
+    ti = TaskInstance(state="failed")
+    run(task, ti)
+    task.on_kill()
+    assert ti.asked == []
+
+
+class Killed:
+    """A task that is waiting in a thread when Airflow kills it."""
+
+    def __init__(self, task, ti):
+        self.task, self.ti, self.error = task, ti, None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        try:
+            run(self.task, self.ti)
+        except DbtCloudWaitInterrupted as error:
+            self.error = error
+
+    def kill(self):
+        """Start the task, kill it when it waits, and return how long `on_kill` itself took."""
+        self.thread.start()
+        while "_link_DbtCloudJobRunLink" not in self.ti.xcoms:
+            time.sleep(0.001)
+        began = time.monotonic()
+        self.task.on_kill()
+        took = time.monotonic() - began
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        return took
+
+
+@pytest.fixture
+def waiting(cloud):
+    """Have run 7 going, and return the count of its cancels."""
+    starts(cloud)
+    becomes(cloud, 3)
+    return cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "removed", "restarting"])
+def test_killed_by_a_person(waiting, state):
+    """The run is cancelled once when a person has ended the task."""
+    killed = Killed(operator(), TaskInstance(state))
+    killed.kill()
+    assert waiting.call_count == 1
+    assert f"a person ended the task (its state is {state})" in str(killed.error)
+
+
+@pytest.mark.parametrize("state", ["running", "queued", "scheduled", "up_for_retry", "deferred", None])
+def test_killed_by_nobody(waiting, state):
+    """The run goes on when only the process has to go, and the error says so, so that a retry is right."""
+    killed = Killed(operator(), TaskInstance(state))
+    killed.kill()
+    assert waiting.call_count == 0
+    assert "the run goes on" in str(killed.error)
+
+
+def test_killed_and_airflow_is_silent(waiting):
+    """The run goes on when Airflow does not say within two seconds what state the task has."""
+    killed = Killed(operator(), TaskInstance("failed", answer_after=3))
+    killed.kill()
+    assert waiting.call_count == 0
+    assert "its state is unknown" in str(killed.error)
+
+
+def test_on_kill_returns_at_once(waiting):
+    """`on_kill` itself asks nobody: it runs in a signal handler of the very thread that would answer."""
+    ti = TaskInstance("failed", answer_after=0.5)
+    assert Killed(operator(), ti).kill() < 0.4
+    assert waiting.call_count == 1
+
+
+def test_killed_mapped_task(waiting):
+    """A mapped task asks for its own state, not for its siblings'."""
+    ti = TaskInstance("failed")
+    ti.map_index = 3
+    Killed(operator(), ti).kill()
+    assert waiting.call_count == 1
+    assert ti.asked == [{"dag_id": "dag", "task_ids": ["build"], "run_ids": ["manual__1"], "map_index": 3}]
+
+
+def test_every_override(cloud):
+    """Every field of the start request is a parameter; what templates make of it becomes what it should be."""
+    starts(
+        cloud,
+        steps_override=["dbt build"],
+        schema_override="dev",
+        git_branch="main",
+        git_sha="abc",
+        target_name_override="ci",
+        threads_override=8,
+        dbt_version_override="latest",
+        generate_docs_override=True,
+        timeout_seconds_override=60,
+        azure_pull_request_id=1,
+        github_pull_request_id=2,
+        gitlab_merge_request_id=3,
+        non_native_pull_request_id=4,
+    )
+    becomes(cloud, 10)
+    task = operator(
+        steps_override=["dbt build"],
+        schema_override="dev",
+        git_branch="main",
+        git_sha="abc",
+        target_name_override="ci",
+        threads_override="8",
+        dbt_version_override="latest",
+        generate_docs_override="True",
+        timeout_seconds_override="60",
+        azure_pull_request_id="1",
+        github_pull_request_id=2,
+        additional_run_config={"gitlab_merge_request_id": "3", "non_native_pull_request_id": 4},
+    )
+    assert run(task) == 7
+
+
+def test_names(cloud):
+    """A job may be named by its project, its environment and its own name."""
+    cloud.get(f"{V3}/projects/", json=envelope([{"id": 1, "name": "Ferry"}, {"id": 2, "name": "Other"}]))
+    cloud.get(f"{V3}/projects/1/environments/", json=envelope([{"id": 3, "name": "Production"}]))
+    cloud.get(f"{ACCOUNT}/jobs/", json=envelope([{"id": 5, "name": "Nightly"}, {"id": 6, "name": "Hourly"}]))
+    starts(cloud)
+    becomes(cloud, 10)
+    names = {"project_name": "Ferry", "environment_name": "Production", "job_name": "Nightly"}
+    assert run(operator(job_id=None, **names)) == 7
+
+
+def test_unknown_name(cloud):
+    """A name that does not exist is an error that lists what does; nothing is started."""
+    cloud.get(f"{V3}/projects/", json=envelope([{"id": 1, "name": "Ferry"}]))
+    names = {"project_name": "Fery", "environment_name": "Production", "job_name": "Nightly"}
+    with pytest.raises(DbtCloudConfigurationError, match=r"'Fery'\. There are: 'Ferry'"):
+        run(operator(job_id=None, **names))
+
+
+def test_refused(cloud):
+    """A start that dbt Cloud refuses is an error at once, with its words."""
+    asked = cloud.post(f"{ACCOUNT}/jobs/5/run/", status=404, json=envelope(None, 404, "Not here."))
+    with pytest.raises(DbtCloudNotFound, match="Not here"):
+        run(operator())
+    assert asked.call_count == 1
+
+
+@pytest.mark.parametrize("job_id", ["5", " 5 ", 5])
+def test_job_id_as_text(cloud, job_id):
+    """The job's id may be a string of digits."""
+    starts(cloud)
+    becomes(cloud, 10)
+    assert run(operator(job_id=job_id)) == 7
+
+
+def test_account_id_beats_the_connection(cloud):
+    """The operator's account_id beats the login of the connection."""
+    other = ACCOUNT.replace("42", "99")
+    cloud.post(f"{other}/jobs/5/run/", json=envelope(STARTED))
+    cloud.get(f"{other}/runs/7/", json=envelope({**STARTED, "status": 10}))
+    assert run(operator(account_id="99")) == 7
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"job_id": None}, "'build' does not say which job to run: give job_id, or all of project_name"),
+        ({"job_id": None, "project_name": "a", "job_name": "b"}, "does not say which job"),
+        ({"job_id": "nightly"}, "job_id must be a number.*'nightly'"),
+        ({"job_id": 0}, "job_id must be a number.*0"),
+        ({"account_id": "acme"}, "account_id must be a number.*'acme'"),
+        ({"steps_override": "dbt build"}, r"steps_override must be a list of dbt commands.*'dbt build'"),
+        ({"steps_override": []}, "steps_override must be a list"),
+        ({"threads_override": "many"}, "threads_override must be a whole number.*'many'"),
+        ({"generate_docs_override": "maybe"}, "generate_docs_override must be True or False"),
+        (
+            {"additional_run_config": {"stepsoverride": 1}},
+            "has no stepsoverride for a run. It has .*steps_override",
+        ),
+        ({"additional_run_config": {"cause": "x"}}, "has no cause"),
+        ({"additional_run_config": {"x": "{{ ds }}"}}, "has no x"),
+        ({"additional_run_config": ["git_branch"]}, "additional_run_config must be a dict"),
+        ({"git_sha": "a", "additional_run_config": {"git_sha": "b"}}, "git_sha is given twice"),
+        ({"check_interval": 0}, "check_interval must be a number of seconds above 0; got 0"),
+        ({"timeout": "soon"}, "timeout must be a number of seconds above 0; got 'soon'"),
+        (
+            {"hook_params": {"retry_args": {}}},
+            "hook_params takes timeout_seconds, retry_limit and retry_delay",
+        ),
+        ({"hook_params": {"retry_limit": "often"}}, "retry_limit must be"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    """What cannot be meant is refused when the DAG is parsed."""
+    with pytest.raises(DbtCloudConfigurationError, match=message):
+        operator(**parameters)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"job_id": "{{ var.value.job }}"},
+        {"account_id": "{{ var.value.account }}"},
+        {"steps_override": "{{ params.steps }}"},
+        {"threads_override": "{{ params.threads }}"},
+        {"additional_run_config": "{{ params.config }}"},
+        {"additional_run_config": {"threads_override": "{{ params.threads }}"}},
+    ],
+)
+def test_templates_are_checked_later(parameters):
+    """What a template will make is not known when the DAG is parsed."""
+    assert operator(**parameters)
+
+
+def test_templates(cloud):
+    """Every parameter that goes to dbt Cloud is templated."""
+    starts(cloud, schema_override="from_dag", threads_override=8)
+    becomes(cloud, 10)
+    task = operator(
+        job_id="{{ job }}",
+        schema_override="from_{{ dag_id }}",
+        additional_run_config={"threads_override": "{{ 4 * 2 }}"},
+    )
+    task.render_template_fields({"job": 5, "dag_id": "dag"})
+    assert run(task) == 7
+
+
+def test_template_gone_wrong():
+    """A template that rendered to nonsense is an error that names the parameter, before anything is sent."""
+    task = operator(job_id="{{ missing_value }}")
+    task.render_template_fields({"missing_value": None})
+    with pytest.raises(DbtCloudConfigurationError, match="job_id must be a number.*'None'"):
+        run(task)
+
+
+def test_reason(cloud):
+    """The reason is kept to what breaks nobody's SQL: ASCII, without quotes, 255 characters."""
+    becomes(cloud, 10)
+    started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
+    run(operator(trigger_reason='Søren\'s "backfill"\n' + "é" * 300))
+    cause = json.loads(started.calls[0].request.body)["cause"]
+    assert cause.startswith("Sren s backfill eee")
+    assert len(cause) == 255
+
+
+def test_mapped():
+    """The operator can be mapped over jobs."""
+    with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+        mapped = DbtCloudRunJobOperator.partial(task_id="build", check_interval=5).expand(job_id=[1, 2])
+    assert mapped.operator_class is DbtCloudRunJobOperator
+
+
+def test_link():
+    """The link leads to the run that was started, and to nothing before."""
+    task = operator()
+    (link,) = task.operator_extra_links
+    assert link.name == "dbt Cloud run"
+    task.run_url = URL
+    assert link.get_link(task, ti_key=TaskInstance()) == URL
