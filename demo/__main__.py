@@ -3,12 +3,13 @@ A real Airflow runs a real dbt job through a dbt Cloud API, on this machine: `ma
 
 Starts the local dbt Cloud and Airflow, runs the DAG `ferry_nightly`, tells what happens, and ends with the
 run's result and the addresses of both. In a terminal it then stays up until Ctrl-C. Everything it writes is
-in `.demo`, made anew each time.
+in `.demo` (or the folder `DEMO_HOME`), made anew each time.
 """
 
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import signal
 import sys
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-HOME = ROOT / ".demo"
+HOME = Path(os.environ.get("DEMO_HOME") or ROOT / ".demo").resolve()
 DAGS = ROOT / "example_dags"
 DAG = "ferry_nightly"
 
@@ -83,7 +84,7 @@ def _start(stack: ExitStack) -> tuple[DbtCloud, Airflow]:
         )
     )
     _say("Starting Airflow: database, API server, scheduler, DAG processor, triggerer.")
-    airflow = Airflow(HOME / "airflow", DAGS, port=free_port(8080), environment=shared)
+    airflow = Airflow(HOME / "airflow", [DAGS], port=free_port(8080), environment=shared)
     stack.callback(airflow.stop)
     airflow.start()
     dbt_cloud.wait_until_ready()

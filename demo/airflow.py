@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -14,9 +15,10 @@ import requests
 from demo.processes import Process, StackError, free_port, stop, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # The API server reads the logs from the disk; the servers for logs would listen on all interfaces.
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": (),
@@ -31,13 +33,18 @@ class Airflow:
     An Airflow with a database, logs and configuration of its own.
 
     :param home: its folder; must be empty.
-    :param dags: the folder of the DAG files.
+    :param dags: the folders of the DAG files.
     :param port: where its pages and its API are; 0 = any free one.
     :param environment: further environment variables for all components.
     """
 
     def __init__(
-        self, home: Path, dags: Path, *, port: int = 0, environment: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        dags: Sequence[Path],
+        *,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.url = f"http://localhost:{port or free_port()}"
         self.processes: dict[str, Process] = {}
@@ -112,6 +119,16 @@ class Airflow:
         path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}"
         return self.call("GET", f"{path}/{part}" if part else path, **params)
 
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Mark a task instance as a person does on its page: `failed` or `success`."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}"
+        self.call("PATCH", path, {"new_state": state})
+
+    def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Clear a task instance as a person does on its page."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return the value of a task's XCom."""
         return self.task(dag_id, run_id, task_id, f"xcomEntries/{key}", deserialize=True)["value"]
@@ -143,11 +160,16 @@ class Airflow:
             msg = f"`airflow {' '.join(arguments)}` ended with code {done.returncode}:\n{tail}"
             raise StackError(msg)
 
-    def _settings(self, dags: Path) -> dict[str, str]:
+    def _settings(self, dags: Sequence[Path]) -> dict[str, str]:
         port = self.url.rpartition(":")[2]
+        # The name of a folder will not do: "example_dags" is one of Airflow's own.
+        bundles = [
+            {"name": f"dags-{number}", "classpath": BUNDLE, "kwargs": {"path": str(path)}}
+            for number, path in enumerate(dags)
+        ]
         return {
             "AIRFLOW_HOME": str(self._home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",

@@ -256,7 +256,7 @@ def test_killed_mapped_task(waiting):
 
 
 def test_every_override(cloud):
-    """Every field of the start request is a parameter; what templates make of it becomes what it should be."""
+    """Every field of the start request is a parameter; what templates make of it is read."""
     starts(
         cloud,
         steps_override=["dbt build"],
@@ -402,7 +402,7 @@ def test_template_gone_wrong():
     """A template that rendered to nonsense is an error that names the parameter, before anything is sent."""
     task = operator(job_id="{{ missing_value }}")
     task.render_template_fields({"missing_value": None})
-    with pytest.raises(DbtCloudConfigurationError, match="job_id must be a number.*'None'"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"job_id must be a number.*'None'"):
         run(task)
 
 

@@ -1,0 +1,94 @@
+"""One local dbt Cloud and one real Airflow for all end-to-end tests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from airflow_dbt_cloud.client import Client
+from airflow_dbt_cloud.credentials import Credentials
+from demo.airflow import Airflow
+from demo.dbt_cloud import DbtCloud
+from demo.processes import wait_until
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "example_dags"
+
+
+@dataclass
+class Stack:
+    """Airflow, the local dbt Cloud, and what a test asks of both."""
+
+    # Its runs hang in their first step for two minutes, for tests that interrupt them.
+    slow_job = 70403100000015
+    hourly_job = 70403100000002
+    failing_job = 70403100000003
+
+    airflow: Airflow
+    dbt_cloud: DbtCloud
+    client: Client
+    home: Path
+
+    def run(self, dag_id, **conf):
+        """Start a DAG run and return its ids."""
+        return dag_id, self.airflow.trigger(dag_id, conf)
+
+    def wait_for_task(self, dag_run, task_id, *states, within=90):
+        """Wait until a task is in one of these states, and return it."""
+        wait_until(
+            lambda: self.airflow.task(*dag_run, task_id)["state"] in states,
+            within=within,
+            what=f"Task {task_id} of {dag_run} to become {states}",
+            watching=self.airflow.processes.values(),
+        )
+        return self.airflow.task(*dag_run, task_id)
+
+    def wait_for_xcom(self, dag_run, task_id, key):
+        """Wait until a task has an XCom, and return its value."""
+        wait_until(
+            lambda: key in self.airflow.xcom_keys(*dag_run, task_id),
+            within=60,
+            what=f"XCom {key} of task {task_id}",
+            watching=self.airflow.processes.values(),
+        )
+        return self.airflow.xcom(*dag_run, task_id, key)
+
+    def wait_for_run(self, run_id, *statuses, within=30):
+        """Wait until a dbt Cloud run has one of these statuses, and return it."""
+        wait_until(
+            lambda: self.client.get_run(run_id).status in statuses,
+            within=within,
+            what=f"Run {run_id} to get status {statuses}",
+        )
+        return self.client.get_run(run_id, include_related=["trigger", "audit"])
+
+    def log(self, dag_run, task_id, try_number=1):
+        """Return what a task's log says."""
+        lines = self.airflow.log(*dag_run, task_id, try_number)
+        return "\n".join(f"{line['event']} {line.get('error_detail') or ''}" for line in lines)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """Start both, with a connection in the environment as a deployment would have it."""
+    home = tmp_path_factory.mktemp("stack")
+    state = home / "dbt-cloud"
+    shared = {
+        "DBT_LANDING": str(home / "landing"),
+        "FERRY_WAREHOUSE": str(state / "warehouse" / "production.duckdb"),
+    }
+    slow = ["--fault", f"slow_start:wait=120,job_id={Stack.slow_job}"]
+    with DbtCloud(
+        EXAMPLES / "project", state, log=home / "dbt-cloud.log", environment=shared, options=slow
+    ) as dbt_cloud:
+        dbt_cloud.wait_until_ready()
+        airflow = Airflow(
+            home / "airflow",
+            [EXAMPLES, Path(__file__).parent / "dags"],
+            environment={**shared, "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": dbt_cloud.connection_json()},
+        )
+        try:
+            airflow.start()
+            yield Stack(airflow, dbt_cloud, Client(Credentials(**dbt_cloud.credentials())), home)
+        finally:
+            airflow.stop()
