@@ -68,6 +68,18 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def wait(self, seconds: float) -> int:
+        """
+        Wait until it ends by itself, and return its exit code.
+
+        :raises StackError: it has not ended in time.
+        """
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            msg = f"{self.name} has not ended after {seconds:.0f} s. Its log is {self.log}."
+            raise StackError(msg) from None
+
     def __enter__(self) -> Self:
         return self
 
@@ -82,12 +94,12 @@ def stop(processes: Iterable[Process]) -> None:
         process.signal(signal.SIGTERM)
     deadline = time.monotonic() + GRACE
     for process in processes:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process._popen.wait(max(0.0, deadline - time.monotonic()))  # noqa: SLF001 - one noun, one module
+        with contextlib.suppress(StackError):
+            process.wait(max(0.0, deadline - time.monotonic()))
     for process in processes:
         # Children may outlive their parent.
         process.signal(signal.SIGKILL)
-        process._popen.wait()  # noqa: SLF001
+        process.wait(GRACE)
 
 
 def wait_until(

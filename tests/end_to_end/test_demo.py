@@ -1,0 +1,89 @@
+"""`make demo`, as a stranger runs it, and as a stranger interrupts it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo.processes import Process, wait_until
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """Start the demo in a folder of its own, and stop what is left of it."""
+    environment = {**os.environ, "DEMO_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "demo"]
+    with Process("The demo", command, env=environment, log=tmp_path / "output.log") as process:
+        yield process
+
+
+def left_behind(home):
+    """Return the command lines of processes that know of the demo's folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and str(home).encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes())
+        except OSError:
+            # It ended while we looked.
+            continue
+    return found
+
+
+def test_demo(demo, tmp_path):
+    """The demo runs the DAG, shows the mart's rows and both addresses, stops everything and exits with 0."""
+    # Whoever has these ports keeps them; the demo takes others.
+    with socket.socket() as airflows, socket.socket() as dbt_clouds:
+        for taken, port in ((airflows, 8080), (dbt_clouds, 8580)):
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+        assert demo.wait(180) == 0
+    output = demo.log.read_text()
+    assert "Task build: success" in output
+    assert "Step 5: Invoke dbt with `dbt build`" in output
+    assert re.search(r"^  Lyngvik - Havnsund +\d+ +\d+ ", output, re.MULTILINE)
+    assert re.search(r"Airflow +http://localhost:(?!8080)\d+", output)
+    assert re.search(r"dbt Cloud +http://127.0.0.1:(?!8580)\d+", output)
+    assert "Traceback" not in output
+    assert left_behind(tmp_path / "home") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted(demo, tmp_path, number):
+    """An interrupted demo stops everything that it started."""
+    wait_until(
+        lambda: len(left_behind(tmp_path / "home" / "airflow")) >= 3,
+        within=60,
+        what="The start of Airflow",
+        watching=[demo],
+    )
+    os.kill(demo.pid, number)
+    assert demo.wait(60) == 130
+    assert demo.log.read_text().endswith("Stopped.\n")
+    assert left_behind(tmp_path / "home") == []
+
+
+def test_second_demo(demo, tmp_path):
+    """A second demo in the same folder is refused, and does not touch the first."""
+    wait_until((tmp_path / "home" / "lock").exists, within=30, what="The demo's start", watching=[demo])
+    second = subprocess.run(
+        [sys.executable, "-m", "demo"],
+        env={**os.environ, "DEMO_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "Another demo is running" in second.stderr
+    demo.check()
