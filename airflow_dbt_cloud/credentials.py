@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -104,30 +104,51 @@ def read_base_url(host: str | None, port: int | None = None, *, allow_http: bool
     :raises DbtCloudConfigurationError: it is no such URL.
     """
     text = (host or "").strip() or DEFAULT_HOST
-    url = urlsplit(text if "://" in text else f"https://{text}")
-    try:
-        name, url_port = url.hostname or "", url.port
-    except ValueError:
-        name, url_port = "", None
-    if url.scheme not in {"http", "https"} or url.username is not None or not _is_host_name(name):
+    scheme, name, url_port = _parts(text if "://" in text else f"https://{text}")
+    if scheme not in {"http", "https"} or not _is_host_name(name):
         expected = "an access URL such as https://ab123.us1.dbt.com (Account settings in dbt Cloud)"
         shown = text.rpartition("@")[2]
         msg = f"the host {shown!r} is not usable; expected {expected}."
         raise DbtCloudConfigurationError(msg)
-    if url.scheme == "http" and not (allow_http or _is_loopback(name)):
+    if scheme == "http" and not (allow_http or _is_loopback(name)):
         msg = (
             f"the host {text!r} would send the token in clear text; use https, "
             'or set {"allow_http": true} in the extra if you must.'
         )
         raise DbtCloudConfigurationError(msg)
-    authority = f"[{name}]" if ":" in name else name
     # Airflow's form sends port 0 for "no port".
     number = url_port or port or None
-    return f"{url.scheme}://{authority}" + (f":{number}" if number else "")
+    if number and not 0 < number < 2**16:
+        msg = f"the port {number} is not usable; expected 1 to 65535, or none."
+        raise DbtCloudConfigurationError(msg)
+    return f"{scheme}://{_authority(name)}" + (f":{number}" if number else "")
+
+
+def _parts(text: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a URL without a user; nothing if there is more or less to it."""
+    try:
+        url = urlsplit(text)
+        name, port = url.hostname or "", url.port
+    except ValueError:
+        return "", "", None
+    is_all = re.fullmatch(re.escape(_authority(name)) + "(:[0-9]*)?", url.netloc.lower())
+    # `urlsplit` drops line breaks and tabs, also from the midst of a name.
+    return (url.scheme, name, port) if is_all and _is_one_word(text) else ("", "", None)
+
+
+def _authority(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
+
+
+def _is_one_word(text: str) -> bool:
+    return text.isprintable() and " " not in text
 
 
 def _is_host_name(name: str) -> bool:
-    return bool(re.fullmatch(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9])?", name)) or _ip_address(name) is not None
+    # `https://https://ab123.us1.dbt.com` is not on a host called "https".
+    label = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+    is_name = re.fullmatch(rf"(?!https?$){label}([.]{label})*", name) and len(name) <= 253
+    return bool(is_name) or _ip_address(name) is not None
 
 
 def _is_loopback(name: str) -> bool:
@@ -157,7 +178,7 @@ def _token(password: str | None) -> str:
         msg = "the password is empty; it must hold a dbt Cloud token (service or personal)."
         raise DbtCloudConfigurationError(msg)
     # A line break or a letter beyond ASCII cannot travel in a header; the value itself must not be shown.
-    if not token.isascii() or not token.isprintable() or " " in token:
+    if not token.isascii() or not _is_one_word(token):
         msg = "the password is no dbt Cloud token: it holds blanks, line breaks or letters beyond ASCII."
         raise DbtCloudConfigurationError(msg)
     return token
@@ -175,7 +196,7 @@ def _flag(name: str, value: object) -> bool:
 def _file(name: str, value: object) -> str | None:
     if not value:
         return None
-    if isinstance(value, str) and Path(value).is_file():
+    if isinstance(value, str) and os.path.isfile(value) and os.access(value, os.R_OK):  # noqa: PTH113 - `Path` raises where there is no access
         return value
     msg = f"extra {name!r} must be the path of a file that this process can read; got {value!r}."
     raise DbtCloudConfigurationError(msg)
@@ -192,8 +213,20 @@ def _proxies(value: object) -> dict[str, str]:
             value = None
     elif isinstance(value, str):
         value = {"http": value, "https": value}
-    if isinstance(value, dict) and all(isinstance(item, str) for pair in value.items() for item in pair):
+    if isinstance(value, dict) and all(_is_proxy(*pair) for pair in value.items()):
         return value
     # The value is not shown: it may hold the proxy's password.
     msg = "extra 'proxies' must be a proxy's URL, or an object of URLs by scheme as `requests` takes it."
     raise DbtCloudConfigurationError(msg)
+
+
+def _is_proxy(scheme: object, url: object) -> bool:
+    if not isinstance(scheme, str) or not isinstance(url, str):
+        return False
+    # No URL at all is how `requests` is told to leave a proxy of the environment alone.
+    if scheme == "no_proxy" or not url:
+        return True
+    scheme, rest = url.split("://", 1) if "://" in url else ("http", url)
+    # Without user and password: what may stand there is between `requests` and the proxy.
+    place = re.split("[/?#]", rest)[0].rpartition("@")[2]
+    return _is_host_name(_parts(f"{scheme}://{place}")[1])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
 
@@ -127,7 +127,7 @@ class Run:
             retrying_run_id=_number(json, "retrying_run_id") or None,
             can_retry=json.get("can_retry") is True,
             retry_not_supported_reason=_text(json, "retry_not_supported_reason"),
-            blocked_by=tuple(number for number in _list(json, "blocked_by") if isinstance(number, int)),
+            blocked_by=tuple(number for number in _list(json, "blocked_by") if _is_number(number)),
             cancelled_by=_text(_object(cancellation, "actor"), "name"),
             steps=tuple(Step.from_json(step) for step in _objects(json, "run_steps")),
         )
@@ -282,9 +282,13 @@ class RunFailure:
         )
 
 
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _number(json: Mapping[str, Any], key: str) -> int:
     value = json.get(key)
-    return value if isinstance(value, int) else 0
+    return value if _is_number(value) else 0
 
 
 def _text(json: Mapping[str, Any], key: str) -> str:
@@ -296,9 +300,9 @@ def _time(json: Mapping[str, Any], key: str) -> datetime | None:
     # Runs write "2024-05-27 10:42:16.179903+00:00", jobs "2024-05-27T10:42:10.111442Z".
     try:
         time = datetime.fromisoformat(_text(json, key))
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _list(json: Mapping[str, Any], key: str) -> list[Any]:

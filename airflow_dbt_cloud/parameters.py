@@ -21,6 +21,8 @@ __all__ = ["MAX_CAUSE", "OVERRIDES", "RunRequest", "clean_cause", "parse_id", "p
 
 # A longer cause is refused by dbt Cloud.
 MAX_CAUSE = 255
+# An empty one, too: nothing is left of a reason that is all in Japanese.
+DEFAULT_CAUSE = "Triggered via Apache Airflow"
 
 
 def parse_id(name: str, value: object) -> int:
@@ -45,7 +47,7 @@ def parse_seconds(name: str, value: object) -> float:
     """
     try:
         seconds = float(value) if isinstance(value, int | float | str) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = 0.0
     if isinstance(value, bool) or not 0 < seconds < float("inf"):
         msg = f"{name} must be a number of seconds above 0; got {value!r}."
@@ -57,12 +59,14 @@ def clean_cause(reason: str) -> str:
     """
     Return a `cause` that dbt Cloud takes and that breaks nobody's SQL, however odd the reason is.
 
-    It is ASCII, has no quotes, backslashes or line breaks, and at most 255 characters: dbt projects write
+    It is ASCII, has no quotes, backslashes or line breaks, and 1 to 255 characters: dbt projects write
     `DBT_CLOUD_RUN_REASON` into tables, unescaped.
     """
     plain = unicodedata.normalize("NFKD", reason).encode("ascii", "ignore").decode()
     line = " ".join(re.sub(r"[\x00-\x1f\x7f'\"`\\]", " ", plain).split())
-    return line if len(line) <= MAX_CAUSE else line[: MAX_CAUSE - 3] + "..."
+    if len(line) > MAX_CAUSE:
+        return line[: MAX_CAUSE - 3] + "..."
+    return line or DEFAULT_CAUSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +133,14 @@ def _flag(name: str, value: object) -> bool:
 
 
 def _commands(name: str, value: object) -> list[str]:
-    if isinstance(value, list | tuple) and value and all(isinstance(command, str) for command in value):
+    if isinstance(value, list | tuple) and value and all(map(_is_command, value)):
         return list(value)
     msg = f"{name} must be a list of dbt commands, such as ['dbt seed', 'dbt build']; got {value!r}."
     raise DbtCloudConfigurationError(msg)
+
+
+def _is_command(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _count(name: str, value: object) -> int:
@@ -146,7 +154,7 @@ def _count(name: str, value: object) -> int:
 def _whole(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value > 0 else None
-    if isinstance(value, str) and re.fullmatch(r"0*[1-9][0-9]{0,18}", value.strip(), re.ASCII):
+    if isinstance(value, str) and re.fullmatch(r"0{0,18}[1-9][0-9]{0,18}", value.strip()):
         return int(value)
     return None
 
@@ -164,4 +172,4 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+    return ", ".join(sorted(map(str, names)))

@@ -1,0 +1,196 @@
+"""Fakes that stand at the front doors of the package: credentials, real servers on real sockets, TLS."""
+
+import socket
+import ssl
+import struct
+import threading
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import pytest
+import trustme
+
+from airflow_dbt_cloud.credentials import Credentials
+
+HOST = "ab123.us1.dbt.com"
+TOKEN = "dbtc_S3cr3tT0ken0fNobody"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came over the wire."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Server:
+    """
+    A socket that a test answers for.
+
+    `answer(request, connection)` returns the bytes of the answer, or None if it has done what it wanted with
+    the connection, which is closed then; so it is after an answer with `Connection: close`.
+    """
+
+    def __init__(self, answer, *, tls=None):
+        self.answer = answer
+        self.requests = []
+        self.connections = 0
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(60)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        """Stop to listen."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with suppress(OSError), ExitStack() as opened:
+            opened.enter_context(connection)
+            connection.settimeout(60)
+            if self._tls:
+                connection = opened.enter_context(self._tls.wrap_socket(connection, server_side=True))
+            stream = opened.enter_context(connection.makefile("rb"))
+            while request := _read_request(stream):
+                self.requests.append(request)
+                answer = self.answer(request, connection)
+                if answer is None:
+                    return
+                connection.sendall(answer)
+                if b"\r\nconnection: close\r\n" in answer.lower():
+                    return
+
+
+def _read_request(stream):
+    method, _, rest = stream.readline().decode().partition(" ")
+    if not method.strip():
+        return None
+    headers = {}
+    while line := stream.readline().decode().strip():
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    body = stream.read(int(headers.get("content-length", 0)))
+    return Request(method, rest.rpartition(" ")[0], headers, body)
+
+
+def http(status=200, body=b"", **headers):
+    """Return the bytes of an answer; an underscore in a header's name stands for a dash."""
+    headers = {"content_length": str(len(body)), **headers}
+    lines = [f"HTTP/1.1 {status} Whatever"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def reset(connection):
+    """Close a connection so that the other side sees a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def _pump(source, sink):
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+    for end in (source, sink):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def serve():
+    """Start servers that end with the test: `serve(answer, tls=None)`."""
+    servers = []
+
+    def start(answer, **options):
+        servers.append(Server(answer, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def forward_proxy(serve):
+    """Start forward proxies that lead to a server of ours, whatever name is asked for."""
+
+    def start(server):
+        def forward(request, connection):
+            with socket.create_connection(("127.0.0.1", server.port)) as upstream:
+                if request.method == "CONNECT":
+                    connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                else:
+                    path = "/" + request.target.split("/", 3)[3]
+                    head = [f"{request.method} {path} HTTP/1.1"]
+                    head += [f"{name}: {value}" for name, value in request.headers.items()]
+                    upstream.sendall("\r\n".join([*head, "", ""]).encode() + request.body)
+                threading.Thread(target=_pump, args=(connection, upstream), daemon=True).start()
+                _pump(upstream, connection)
+
+        return serve(forward)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Return a certificate authority that nobody trusts by himself."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_bundle(authority, tmp_path_factory):
+    """Return the path of a file with the authority's certificate."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def tls(authority):
+    """Return a server's TLS context, for localhost and the host of the credentials."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", HOST).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def token():
+    """Return the token that must show nowhere."""
+    return TOKEN
+
+
+@pytest.fixture
+def make_credentials():
+    """Return credentials of account 7, at a host that does not exist or at another one."""
+
+    def make(base_url=f"https://{HOST}", **options):
+        return Credentials(base_url, 7, TOKEN, **options)
+
+    return make
+
+
+@pytest.fixture
+def answer():
+    """Return the function that makes the bytes of an answer."""
+    return http
+
+
+@pytest.fixture
+def reset_connection():
+    """Return the function that resets a connection."""
+    return reset

@@ -1,0 +1,253 @@
+"""The values: what they read from dbt Cloud's JSON, and that nothing in it breaks them."""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+import pytest
+
+from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
+from airflow_dbt_cloud.models import (
+    TERMINAL,
+    Account,
+    DbtCloudJobRunStatus,
+    Environment,
+    Job,
+    Project,
+    Run,
+    RunFailure,
+    Step,
+)
+
+# Shaped as dbt Cloud answers: times with a blank, nulls for what was not included, 14-digit ids.
+RUN = {
+    "id": 70403110257794,
+    "trigger_id": 70403110257795,
+    "account_id": 70403103922125,
+    "environment_id": 21,
+    "project_id": 31,
+    "job_definition_id": 41,
+    "job_id": 41,
+    "status": 20,
+    "status_message": "dbt command failed",
+    "status_humanized": "Error",
+    "dbt_version": "versionless",
+    "git_branch": "main",
+    "git_sha": "5dd0ab2",
+    "created_at": "2024-05-27 10:42:16.179903+00:00",
+    "started_at": "2024-05-27 10:42:20+00:00",
+    "finished_at": "2024-05-27 10:43:00.5+00:00",
+    "href": "https://ab123.us1.dbt.com/deploy/7/projects/31/runs/70403110257794/",
+    "trigger": {"cause": "nightly", "cause_category": "api"},
+    "run_steps": [{"id": 1, "index": 1, "name": "Clone git repository", "status": 10, "logs": "Cloning"}],
+    "retrying_run_id": 99,
+    "can_retry": True,
+    "retry_not_supported_reason": None,
+    "blocked_by": [5, 6],
+    "audit": {"cancellation": {"actor": {"id": "1", "type": "user", "name": "Ada Lovelace"}}},
+    "is_running": None,
+    "a_new_field": {"of": "tomorrow"},
+}
+
+READERS = [Account, Environment, Job, Project, Run, RunFailure, Step]
+WRONG = [None, "", "7", "x", 0, -1, 3.5, True, [], {}, [None], [[1]], {"cause": 1}, {"actor": []}, "2024-99-99"]
+
+
+def names_of(reader):
+    return {*reader.__slots__, *RUN, "execute_steps", "cancellation"}
+
+
+def test_run():
+    """A run is read with all that dbt Cloud says of it, times in UTC."""
+    run = Run.from_json(RUN)
+    assert run == Run(
+        id=70403110257794,
+        status=20,
+        account_id=70403103922125,
+        project_id=31,
+        environment_id=21,
+        job_id=41,
+        href="https://ab123.us1.dbt.com/deploy/7/projects/31/runs/70403110257794/",
+        status_message="dbt command failed",
+        cause="nightly",
+        dbt_version="versionless",
+        git_branch="main",
+        git_sha="5dd0ab2",
+        created_at=datetime(2024, 5, 27, 10, 42, 16, 179903, tzinfo=UTC),
+        started_at=datetime(2024, 5, 27, 10, 42, 20, tzinfo=UTC),
+        finished_at=datetime(2024, 5, 27, 10, 43, 0, 500000, tzinfo=UTC),
+        retrying_run_id=99,
+        can_retry=True,
+        blocked_by=(5, 6),
+        cancelled_by="Ada Lovelace",
+        steps=(Step(id=1, index=1, name="Clone git repository", status=10, logs="Cloning"),),
+    )
+
+
+def test_job():
+    """A job is read."""
+    job = {"id": 9, "name": "nightly", "project_id": 3, "environment_id": 2, "execute_steps": ["dbt build"]}
+    assert Job.from_json({**job, "generate_docs": True, "deactivated": True, "description": "All."}) == Job(
+        9, "nightly", 3, 2, ("dbt build",), generate_docs=True, deactivated=True, description="All."
+    )
+
+
+def test_account_project_environment_and_failure():
+    """The smaller values are read."""
+    account = {"id": 7, "name": "Ferries", "plan": "enterprise", "run_slots": 15}
+    assert Account.from_json(account) == Account(7, "Ferries", "enterprise", 15)
+    assert Project.from_json({"id": 3, "name": "kaffa"}) == Project(3, "kaffa")
+    environment = {"id": 2, "name": "prod", "project_id": 3, "dbt_version": "latest", "deployment_type": None}
+    assert Environment.from_json(environment) == Environment(2, "prod", 3, "latest", "")
+    failure = {"failed_step": "dbt build", "skipped_steps": ["dbt test", None]}
+    assert RunFailure.from_json(failure) == RunFailure("dbt build", ("dbt test",))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_nothing_at_all(reader):
+    """Missing keys are None, 0 or empty."""
+    assert not any(getattr(reader.from_json({}), name) for name in reader.__slots__)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_wrong_types(reader, value):
+    """A value of the wrong kind, anywhere, breaks no reader, and what it made can be compared and pickled."""
+    read = reader.from_json(dict.fromkeys(names_of(reader), value))
+    assert pickle.loads(pickle.dumps(read)) == read  # noqa: S301
+
+
+@pytest.mark.parametrize("name", sorted(RUN))
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_one_wrong_field_of_a_run(name, value):
+    """One field gone wrong does not hide the others."""
+    run = Run.from_json({**RUN, name: value})
+    expected = Run.from_json(RUN)
+    others = [
+        field for field in ("id", "status", "href", "created_at", "cause", "steps") if field not in {name, "id"}
+    ]
+    aliases = {"trigger": "cause", "run_steps": "steps"}
+    for field in others:
+        if field != aliases.get(name):
+            assert getattr(run, field) == getattr(expected, field)
+
+
+def test_a_flag_is_no_number():
+    """`true` is no id, no status and no index: nothing of a run is guessed."""
+    assert Run.from_json({"id": True, "status": True, "blocked_by": [True, 4]}) == Run(0, 0, blocked_by=(4,))
+
+
+def test_huge_ids():
+    """An id has as many digits as dbt Cloud likes."""
+    assert Run.from_json({"id": 2**80, "status": 1}).id == 2**80
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2024-05-27 10:42:16.179903+00:00", datetime(2024, 5, 27, 10, 42, 16, 179903, tzinfo=UTC)),
+        ("2024-05-27T10:42:16.179903Z", datetime(2024, 5, 27, 10, 42, 16, 179903, tzinfo=UTC)),
+        ("2024-05-27T10:42:16", datetime(2024, 5, 27, 10, 42, 16, tzinfo=UTC)),
+        ("2024-05-27T12:42:16+02:00", datetime(2024, 5, 27, 10, 42, 16, tzinfo=UTC)),
+        ("2024-05-27 25:00:00+00:00", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("9999-12-31T23:59:59-14:00", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        (1716806536, None),
+    ],
+)
+def test_times(text, time):
+    """All of dbt Cloud's ways to write a time are read, as aware times in UTC; others are no time."""
+    created_at = Run.from_json({"created_at": text}).created_at
+    assert created_at == time
+    assert created_at is None or created_at.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("value", [1, 2, 3, 0, 4, 7, -10, 100, 2**70])
+def test_only_three_numbers_end_a_run(value):
+    """A run with any other status, known or not, is still going."""
+    assert not Run(1, value).is_terminal
+    assert not Run(1, value).is_success
+    assert not Step(1, 1, "x", value).is_terminal
+
+
+@pytest.mark.parametrize("value", [10, 20, 30])
+def test_terminal(value):
+    """Success, Error and Cancelled end a run; only one of them is success."""
+    assert Run(1, value).is_terminal
+    assert Step(1, 1, "x", value).is_terminal
+    assert Run(1, value).is_success is (value == 10)
+    assert value in TERMINAL
+
+
+def test_flags_do_not_judge():
+    """The API's own flags, which may be null or early, do not make a run a success."""
+    assert not Run.from_json({"id": 1, "status": 20, "is_success": True, "is_complete": True}).is_success
+    assert Run.from_json({"id": 1, "status": 10, "is_success": None, "is_error": True}).is_success
+
+
+def test_status_name():
+    """A status is named in a word, also one that we do not know."""
+    assert [Run(1, value).status_name for value in (1, 2, 3, 10, 20, 30)] == [
+        *("Queued", "Starting", "Running", "Success", "Error", "Cancelled")
+    ]
+    assert Run(1, 7).status_name == "status 7"
+
+
+def test_status_members_are_numbers():
+    """The enum is one of plain numbers, as dbt Cloud sends them."""
+    assert issubclass(DbtCloudJobRunStatus, IntEnum)
+    assert [*DbtCloudJobRunStatus] == [1, 2, 3, 10, 20, 30]
+
+
+def test_success_raises_nothing():
+    """A run that succeeded is no error."""
+    assert Run(1, 10, status_message="with warnings").raise_for_status() is None
+
+
+def test_error_raises_failed():
+    """Error is a failed run, with dbt Cloud's message and the URL."""
+    with pytest.raises(DbtCloudRunFailed) as caught:
+        Run.from_json(RUN).raise_for_status()
+    assert caught.value.run.id == 70403110257794
+    assert str(caught.value) == f"dbt Cloud run 70403110257794 failed: dbt command failed. {RUN['href']}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "dbt Cloud run 1 was cancelled."),
+        ({"cancelled_by": "Ada"}, "dbt Cloud run 1 was cancelled: by Ada."),
+        ({"status_message": "Cancelled by user."}, "dbt Cloud run 1 was cancelled: Cancelled by user."),
+        (
+            {"cancelled_by": "Ada", "status_message": "Cancelled by user."},
+            "dbt Cloud run 1 was cancelled: by Ada. Cancelled by user.",
+        ),
+        (
+            {"status_message": "This run timed out after running for 1 day."},
+            "dbt Cloud run 1 was cancelled: dbt Cloud's own timeout of the job: "
+            "This run timed out after running for 1 day.",
+        ),
+    ],
+)
+def test_cancelled_says_by_whom(fields, words):
+    """Cancelled names who did it if that is known, and dbt Cloud's own timeout as such."""
+    with pytest.raises(DbtCloudRunCancelled) as caught:
+        Run(1, 30, **fields).raise_for_status()
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, 3, 7, 40])
+def test_a_run_that_has_not_ended_is_not_judged(value):
+    """To judge a run that goes on is a mistake, never a success and never a failed run."""
+    with pytest.raises(ValueError, match="has not ended") as caught:
+        Run(1, value).raise_for_status()
+    assert type(caught.value) is ValueError
+
+
+def test_repr_leaves_logs_out():
+    """A log, which may be of megabytes, is not in the repr of its run or step."""
+    run = Run.from_json({**RUN, "run_steps": [{"id": 1, "logs": "L" * 1000}]})
+    assert "LLL" not in repr(run) + repr(run.steps[0])
