@@ -47,6 +47,12 @@ class DroppableProtocol(H11Protocol):
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
 
+    def shutdown(self) -> None:
+        """Close at once when idle: over TLS, closing politely waits for the client's goodbye."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.transport.abort()
+
 
 class Application:
     """Answers requests for one `Cloud`. Tokens are given with the names that audits show."""

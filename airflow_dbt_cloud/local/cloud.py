@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.local.envelope import InvalidRequest, NotFound
-from airflow_dbt_cloud.local.execution import Site
+from airflow_dbt_cloud.local.execution import Execution, Site
 from airflow_dbt_cloud.local.records import ACTIVE, DELETED, Environment, Job, Run, Status, Trigger
 from airflow_dbt_cloud.local.repository import Repository
 from airflow_dbt_cloud.local.retries import failure_details, why_not
 from airflow_dbt_cloud.local.scheduler import SYSTEM, Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_dbt_cloud.local.execution import OnEnd
     from airflow_dbt_cloud.local.faults import Faults
     from airflow_dbt_cloud.local.project import ProjectFolder
     from airflow_dbt_cloud.local.store import Store
@@ -40,6 +44,7 @@ class Cloud:
         dbt_version: str,
         run_slots: int = 2,
         queue_limit: int = 50,
+        execution: Callable[[Site, Run, OnEnd], Execution] = Execution,
     ) -> None:
         self.folder, self.store, self.faults = folder, store, faults
         self.run_slots, self.queue_limit = run_slots, queue_limit
@@ -49,7 +54,7 @@ class Cloud:
         self._repository = Repository(folder.path)
         locks = {environment_id: threading.Lock() for environment_id in self.environments}
         site = Site(store, folder, self._repository, locks, faults.start_delay)
-        self.scheduler = Scheduler(site, run_slots)
+        self.scheduler = Scheduler(store, run_slots, partial(execution, site))
 
     def start(self) -> None:
         """Take up the queue that an earlier server left."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    OnEnd = Callable[[int], None]
+
     from airflow_dbt_cloud.local.project import ProjectFolder
     from airflow_dbt_cloud.local.records import Environment
     from airflow_dbt_cloud.local.store import Store
@@ -63,7 +65,7 @@ class _Stopped(Exception):
 class Execution:
     """A run that has left the queue. Exactly one thread works on it, and ends it."""
 
-    def __init__(self, site: Site, run: Run, on_end: Callable[[int], None]) -> None:
+    def __init__(self, site: Site, run: Run, on_end: OnEnd) -> None:
         self._site, self._run_id, self._on_end = site, run.id, on_end
         self._environment = _environment(site.folder, run)
         self._workspace = Workspace(site.store.work_folder(run.id))

@@ -1,4 +1,4 @@
-"""Pages for people: jobs and recent runs, a job, a run with its logs. They need no token and change nothing."""
+"""Pages for people: jobs and recent runs, a job, a run with its logs. They need no token, change nothing."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def show_run(cloud: Cloud, call: Call) -> Response:
         message = f'<p class="message {run.status.humanized}"><span>{escape(run.status_message)}</span></p>'
     steps = "".join(_step(cloud, run, step) for step in run.steps)
     content = (
-        f"<h1>Run {run.id} {badge(run.status)}</h1>{message}"
+        f"<h1>Run {run.id} {badge(run.status)}</h1><div>{message}</div>"
         + _run_facts(cloud, run)
         + '<h2>Steps</h2><div class="card">'
         + (steps or f'<p class="empty">{_why_no_steps(cloud, run)}</p>')
@@ -160,7 +160,7 @@ def _runs_table(cloud: Cloud, runs: list[Run]) -> str:
     rows = [
         f"<tr><td>{badge(run.status)}</td>"
         f"<td>{link(run_path(cloud, run), run.job.name)}</td>"
-        f'<td class="cause">{escape(run.trigger.cause)}</td>'
+        f'<td class="cause"><div>{escape(run.trigger.cause)}</div></td>'
         f'<td class="number wide-only">{ago(now, run.created_at)}</td>'
         f'<td class="number">{took(run.started_at, run.finished_at or now)}</td></tr>'
         for run in runs

@@ -47,7 +47,9 @@ class ListQuery:
         order = self.order_by or "id"
         key = keys[order.removeprefix("-")]
         # Rows without the value (runs that are not finished) come last going up, first going down, as in SQL.
-        found.sort(key=lambda row: ((value := key(row)) is None, value or 0), reverse=order.startswith("-"))
+        found.sort(
+            key=lambda row: ((value := key(row)) is None, value or 0, row.id), reverse=order.startswith("-")
+        )
         return found[self.offset : self.offset + self.limit], len(found)
 
 

@@ -56,7 +56,9 @@ class Repository:
 
     def extract(self, commit: Commit, destination: Path) -> None:
         """Write the project folder as it is in a commit."""
-        archive = self._run("archive", "--format=tar", f"{commit.sha}:{self._subfolder()}")
+        # From the top: in a folder that the commit does not have, git refuses.
+        top = self._git("rev-parse", "--show-toplevel")
+        archive = self._run("-C", top, "archive", "--format=tar", f"{commit.sha}:{self._subfolder()}")
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(destination, filter="data")
 
@@ -82,5 +84,5 @@ class Repository:
         except FileNotFoundError:
             raise GitError("git is not installed") from None
         if done.returncode != 0:
-            raise GitError(done.stderr.decode("utf-8", "replace").strip() or f"git {arguments[0]} failed")
+            raise GitError(done.stderr.decode("utf-8", "replace").strip() or f"git {' '.join(arguments)} failed")
         return done.stdout

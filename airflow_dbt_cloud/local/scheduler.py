@@ -12,12 +12,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from airflow_dbt_cloud.local.execution import CANCELLED_BY_USER, Execution
+from airflow_dbt_cloud.local.execution import CANCELLED_BY_USER
 from airflow_dbt_cloud.local.records import Status
 
 if TYPE_CHECKING:
-    from airflow_dbt_cloud.local.execution import Site
+    from collections.abc import Callable
+
+    from airflow_dbt_cloud.local.execution import Execution, OnEnd
     from airflow_dbt_cloud.local.records import Run
+    from airflow_dbt_cloud.local.store import Store
 
 SUPERSEDED = "Cancelled because a newer commit was pushed to the pull request."
 SYSTEM = "dbt Cloud"
@@ -27,8 +30,8 @@ _SHUTDOWN_SECONDS = 6.0
 class Scheduler:
     """Starts, cancels and ends runs."""
 
-    def __init__(self, site: Site, run_slots: int) -> None:
-        self._site, self._store, self._run_slots = site, site.store, run_slots
+    def __init__(self, store: Store, run_slots: int, execution: Callable[[Run, OnEnd], Execution]) -> None:
+        self._store, self._run_slots, self._execution = store, run_slots, execution
         self._going: dict[int, Execution] = {}
         self._is_stopping = False
 
@@ -112,7 +115,7 @@ class Scheduler:
 
     def _begin(self, run: Run) -> None:
         self._store.update_run(run.id, status=Status.STARTING, dequeued_at=self._store.clock())
-        self._going[run.id] = execution = Execution(self._site, run, self._ended)
+        self._going[run.id] = execution = self._execution(run, self._ended)
         execution.start()
 
     def _ended(self, run_id: int) -> None:
