@@ -124,6 +124,8 @@ def _run_dbt(invocation: Invocation) -> None:
     os.environ.clear()
     os.environ.update(invocation.environment, DBT_LOG_PATH=str(invocation.log_folder))
     os.chdir(invocation.folder)
+    # dbt logs its command line, and the server's own may have a token in it.
+    sys.argv = ["dbt", *invocation.arguments]
     from dbt.cli.main import cli
 
     try:

@@ -106,9 +106,12 @@ class Workspace:
             "PR_ID": pull_request[1] if pull_request else None,
             "GIT_SHA": run.git_sha,
         }
+        named = {f"DBT_CLOUD_{name}": str(value) for name, value in cloud.items() if value is not None}
         return {
             **passed_environment(dict(os.environ)),
-            **{f"DBT_CLOUD_{name}": str(value) for name, value in cloud.items() if value is not None},
+            **named,
+            # With this in front, dbt writes them to the metadata of its artifacts.
+            **{f"DBT_ENV_CUSTOM_ENV_{name}": value for name, value in named.items()},
             "DBT_ENV": "prod",
             "DBT_PROFILE": "user",
             "DBT_PROFILES_DIR": str(self.profiles),

@@ -70,7 +70,7 @@ FILES = {
             columns: [{name: id, data_tests: [not_null]}]
     """,
     # Fails as long as nobody has put the file there.
-    "models/report.sql": "select * from read_text('{{ env_var(\"DBT_LANDING\") }}/report.txt'), {{ ref('trips') }}",
+    "models/report.sql": "select * from read_csv('{{ env_var(\"DBT_LANDING\") }}/report.csv'), {{ ref('trips') }}",
     "models/summary.sql": "select count(*) as reports from {{ ref('report') }}",
     "models/endless.sql": "select count(*) as n from range(1000000000) a, range(1000000000) b, {{ ref('trips') }}",
     "macros/greet.sql": """
