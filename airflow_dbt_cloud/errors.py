@@ -81,7 +81,7 @@ class DbtCloudApiError(DbtCloudError):
 
     def __str__(self) -> str:
         """Name the answer, the request, dbt Cloud's words and what to do."""
-        answer = f"dbt Cloud answered {_named(self.status)} to {self.method} {self.path}: {self.message}"
+        answer = f"dbt Cloud answered {_named(self.status)} to {self.method} {self.path}: {_ended(self.message)}"
         return f"{answer} {self.hint}".rstrip()
 
 
@@ -114,9 +114,9 @@ class DbtCloudRedirected(DbtCloudApiError):
     hint = "Set the account's access URL (Account settings in dbt Cloud) as the connection's host."
 
 
-class DbtCloudRateLimited(DbtCloudApiError):
+class _Passing(DbtCloudApiError):
     """
-    dbt Cloud wants fewer requests: 5,000 a minute for an account, then a cooldown of five minutes.
+    An answer that may be another one in a while.
 
     :param retry_after: seconds to wait as the answer asks; None if it does not say.
     """
@@ -129,7 +129,11 @@ class DbtCloudRateLimited(DbtCloudApiError):
         self.retry_after = retry_after
 
 
-class DbtCloudServerError(DbtCloudApiError):
+class DbtCloudRateLimited(_Passing):
+    """dbt Cloud wants fewer requests: 5,000 a minute for an account, then a cooldown of five minutes."""
+
+
+class DbtCloudServerError(_Passing):
     """dbt Cloud, or what stands before it, fails or answers with something that is not dbt Cloud's."""
 
 
@@ -153,7 +157,7 @@ class DbtCloudUnreachable(DbtCloudError):
     def __str__(self) -> str:
         """Say whether dbt Cloud may have acted on the request."""
         arrival = "it may have arrived" if self.may_have_arrived else "it did not arrive"
-        return f"dbt Cloud did not answer {self.method} {self.path} ({arrival}): {self.reason}"
+        return f"dbt Cloud did not answer {self.method} {self.path} ({arrival}): {_ended(self.reason)}"
 
 
 class DbtCloudJobRunException(DbtCloudError):
@@ -175,7 +179,7 @@ class DbtCloudJobRunException(DbtCloudError):
         """Name the run, the verdict, dbt Cloud's message and the URL."""
         why = self.explanation or self.run.status_message
         sentence = f"dbt Cloud run {self.run.id} {self.verdict}" + (f": {why}" if why else "")
-        return f"{sentence.rstrip('.')}. {self.run.href}".rstrip()
+        return f"{_ended(sentence)} {self.run.href}".rstrip()
 
 
 class DbtCloudRunFailed(DbtCloudJobRunException):
@@ -206,6 +210,10 @@ class DbtCloudLostTrack(DbtCloudJobRunException):
     """Nothing was heard of the run for too long. It may go on."""
 
     verdict = "is out of sight"
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 def _named(status: int) -> str:

@@ -12,8 +12,9 @@ every other 3xx and 4xx                never           never
 =====================================  ==============  ==================
 
 Safe to repeat are GET and the cancel of a run. "Again" is bounded by time; between two tries lies a random
-part of a delay that doubles (full jitter), or what `Retry-After` asks. A 429 without it is the start of dbt
-Cloud's cooldown of five minutes: 30 to 300 s. A wait that would end beyond the bound is not begun.
+part of a delay that doubles (full jitter), or what `Retry-After` asks if that is more. A 429 without it is
+the start of dbt Cloud's cooldown of five minutes: 30 to 300 s. A wait that would end beyond the bound is not
+begun.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Retries:
         retrying = Retrying(
             retry=retry_if_exception(lambda error: is_repeatable(error, is_safe=is_safe)),
             wait=self._wait,
-            stop=stop_any(stop_before_delay(bound), stop_after_attempt(self.limit or sys.maxsize)),
+            stop=stop_any(stop_before_delay(bound), stop_after_attempt(sys.maxsize if self.limit is None else self.limit)),
             sleep=self.sleep,
             before_sleep=_log,
             reraise=True,
@@ -101,9 +102,12 @@ def pause_after(error: BaseException | None, attempt: int, *, delay: float = 1.0
 
     :param delay: the longest wait after the first try, where dbt Cloud does not ask for one.
     """
-    if isinstance(error, DbtCloudRateLimited):
-        return random.uniform(*COOLDOWN) if error.retry_after is None else error.retry_after
-    return random.uniform(0, min(LONGEST_DELAY, delay * 2.0 ** min(attempt - 1, 16)))
+    asked = error.retry_after if isinstance(error, DbtCloudRateLimited | DbtCloudServerError) else None
+    if isinstance(error, DbtCloudRateLimited) and asked is None:
+        return random.uniform(*COOLDOWN)
+    jitter = random.uniform(0, min(LONGEST_DELAY, delay * 2.0 ** min(attempt - 1, 16)))
+    # Never less than the jitter: a `Retry-After` of 0 would let us ask as fast as we can.
+    return max(asked or 0.0, jitter)
 
 
 def _error(state: RetryCallState) -> BaseException | None:

@@ -14,6 +14,7 @@ other side sent back.
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import threading
 import time
@@ -53,15 +54,22 @@ TOTAL_TIMEOUT = 60.0
 MAX_JSON_BYTES = 32 * 2**20
 PIECE_BYTES = 2**16
 
-# What can only happen before the request is sent: the name, the socket, the proxy, the server's certificate.
-# Other TLS errors may also come when it is on its way, and count as such.
+MAX_WORDS = 500
+MAX_RETRY_AFTER = 86_400.0
+
+# What can only happen before the request is sent: the name, the socket, the server's certificate. Other TLS
+# errors may also come when it is on its way, and count as such; so does urllib3's `ProxyError`, which it makes
+# of a reset after the request as well.
 CONNECTING = (
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ProxyError,
+    urllib3.exceptions.LocationValueError,
     requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
     ssl.SSLCertVerificationError,
 )
+# What `http.client` says, with a plain `OSError`, if a proxy opens no tunnel.
+NO_TUNNEL = "Tunnel connection failed"
 
 
 class Transport:
@@ -98,9 +106,13 @@ class Transport:
         :raises DbtCloudUnreachable: no answer, or none that is whole.
         """
         deadline = self._clock() + TOTAL_TIMEOUT
-        with self._answer(method, path, params=params, body=body) as response:
+        patience = min(TOTAL_TIMEOUT, self._credentials.timeout_seconds)
+        with self._answer(method, path, params=params, body=body, patience=patience) as response:
             content = self._read(response, method, path, deadline)
-            return judge(method, path, response.status_code, response.headers, self._blank(content))
+            # Blanked twice, because JSON knows many ways to write the same letters.
+            blanked = content.replace(self._credentials.token.encode(), b"***")
+            headers, secret = response.headers, self._credentials.token
+            return judge(method, path, response.status_code, headers, blanked, secret=secret)
 
     @contextmanager
     def stream(self, path: str, *, params: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
@@ -113,23 +125,30 @@ class Transport:
         :raises DbtCloudUnreachable: no answer, also in the midst of the bytes.
         """
         with self._answer("GET", path, params=params) as response:
-            if response.is_redirect:
-                storage = urljoin(response.url, response.headers["location"])
-                if self._credentials.base_url.startswith("https:") and not storage.startswith("https:"):
-                    raise self._dislike(response, path)
+            if storage := self._storage(response):
                 with self._answer("GET", path, url=storage, auth=_Nobody()) as stored:
                     yield self._pieces_of(stored, path)
             else:
                 yield self._pieces_of(response, path)
 
-    def _pieces_of(self, response: requests.Response, path: str) -> Iterator[bytes]:
-        if not response.ok or response.is_redirect:
-            raise self._dislike(response, path)
-        return self._pieces(response, "GET", path)
+    def _storage(self, response: requests.Response) -> str:
+        """Return where an answer leads to; nothing if it leads nowhere, or to where we do not go."""
+        if not response.is_redirect:
+            return ""
+        schemes = {"https"} if self._credentials.base_url.startswith("https:") else {"http", "https"}
+        try:
+            url = urljoin(response.url, response.headers["location"])
+            place = urlsplit(url)
+            return url if place.scheme in schemes and place.hostname and place.port != 0 else ""
+        except ValueError:
+            return ""
 
-    def _dislike(self, response: requests.Response, path: str) -> DbtCloudApiError:
-        content = self._blank(self._read(response, "GET", path, self._clock() + TOTAL_TIMEOUT))
-        return _error("GET", path, response.status_code, response.headers, content)
+    def _pieces_of(self, response: requests.Response, path: str) -> Iterator[bytes]:
+        if 200 <= response.status_code < 300:
+            return self._pieces(response, "GET", path)
+        content = self._read(response, "GET", path, self._clock() + TOTAL_TIMEOUT)
+        status, secret = response.status_code, self._credentials.token
+        raise _error("GET", path, status, response.headers, content, secret=secret)
 
     @contextmanager
     def _answer(
@@ -141,8 +160,9 @@ class Transport:
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         auth: AuthBase | None = None,
+        patience: float | None = None,
     ) -> Iterator[requests.Response]:
-        patience = self._credentials.timeout_seconds
+        patience = patience or self._credentials.timeout_seconds
         try:
             response = self._session().request(
                 method,
@@ -157,9 +177,14 @@ class Transport:
                 stream=True,
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unreachable(method, path, error) from None
-        with response:
-            yield response
+            failure = self._unreachable(method, path, error)
+        else:
+            with response:
+                yield response
+            return
+        # Out here, because the exception of `requests` holds the request, and that our token: it must not even
+        # be the context of ours.
+        raise failure
 
     def _read(self, response: requests.Response, method: str, path: str, deadline: float) -> bytes:
         content = bytearray()
@@ -174,30 +199,44 @@ class Transport:
         return bytes(content)
 
     def _pieces(self, response: requests.Response, method: str, path: str) -> Iterator[bytes]:
-        try:
-            # read1 returns what one read of the socket brought; read would wait for a piece to be full.
-            while piece := response.raw.read1(PIECE_BYTES, decode_content=True):
-                yield piece
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unreachable(method, path, error) from None
+        while True:
+            try:
+                # read1 returns what one read of the socket brought; read would wait for a piece to be full.
+                piece = response.raw.read1(PIECE_BYTES, decode_content=True)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                failure = self._unreachable(method, path, error)
+                break
+            if not piece:
+                return
+            yield piece
+        raise failure
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = requests.Session()
+            session = self._sessions.session = _Session()
             session.headers["User-Agent"] = f"airflow-dbt-cloud/{__version__}"
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return session
 
     def _unreachable(self, method: str, path: str, error: Exception) -> DbtCloudUnreachable:
-        # The exception of `requests` is not chained: it holds the request, and that our token.
         *_, root = layers = list(_layers(error))
-        text = f"{type(root).__name__}: {root}".replace(self._credentials.token, "***")
-        arrived = not any(isinstance(layer, CONNECTING) for layer in layers)
-        return DbtCloudUnreachable(method, path, text, may_have_arrived=arrived)
+        # A proxy's URL, which may hold a password, is quoted if it cannot be understood.
+        text = re.sub(r"//\S*@", "//***@", f"{type(root).__name__}: {root}")
+        text = text.replace(self._credentials.token, "***")[:MAX_WORDS]
+        has_no_tunnel = type(root) is OSError and str(root).startswith(NO_TUNNEL)
+        is_connecting = has_no_tunnel or any(isinstance(layer, CONNECTING) for layer in layers)
+        return DbtCloudUnreachable(method, path, text, may_have_arrived=not is_connecting)
 
-    def _blank(self, content: bytes) -> bytes:
-        return content.replace(self._credentials.token.encode(), b"***")
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests gives it
+        """
+        See no redirect.
+
+        Where it sees one, `requests` reads the body of the answer whatever its length, also if redirects are
+        not followed, and breaks on a place that is no URL.
+        """
 
 
 class _Token(AuthBase):
@@ -216,10 +255,13 @@ class _Nobody(AuthBase):
         return request
 
 
-def judge(method: str, path: str, status: int, headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
+def judge(
+    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes, *, secret: str = ""
+) -> dict[str, Any]:
     """
     Return the envelope of a good answer, or raise the error that a bad one means.
 
+    :param secret: is blanked out of what the error says.
     :raises DbtCloudApiError: of the kind that the status names. An answer that is no dbt Cloud envelope is a
         `DbtCloudServerError` whatever its status: a proxy's page with status 200 is no news of a run.
     """
@@ -229,7 +271,7 @@ def judge(method: str, path: str, status: int, headers: Mapping[str, str], conte
         if not isinstance(said, dict) or said.get("is_success") is not False:
             return envelope
         status = said["code"] if isinstance(said.get("code"), int) else 500
-    raise _error(method, path, status, headers, content)
+    raise _error(method, path, status, headers, content, secret=secret)
 
 
 def _envelope(content: bytes) -> dict[str, Any] | None:
@@ -241,23 +283,37 @@ def _envelope(content: bytes) -> dict[str, Any] | None:
 
 
 def _error(
-    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes
+    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes, *, secret: str = ""
 ) -> DbtCloudApiError:
-    message = _message(headers, content)
+    is_redirect = 300 <= status < 400
+    message = _whereto(headers.get("location", "")) if is_redirect else _message(headers, content)
+    message = message.replace(secret, "***") if secret else message
     if status == 429:
         return DbtCloudRateLimited(method, path, status, message, _retry_after(headers))
-    if 300 <= status < 400:
-        # Only scheme and host: the rest of a storage's or a login page's URL may be a secret.
-        place = urlsplit(headers.get("location", ""))
-        return DbtCloudRedirected(method, path, status, f"it sends us to {place.scheme}://{place.netloc}.")
+    if status == 408 or not 300 <= status < 500:
+        return DbtCloudServerError(method, path, status, message, _retry_after(headers))
     meanings: dict[int, type[DbtCloudApiError]] = {
         401: DbtCloudUnauthorized,
         403: DbtCloudUnauthorized,
         404: DbtCloudNotFound,
-        408: DbtCloudServerError,
     }
-    refused = DbtCloudInvalidRequest if 400 <= status < 500 else DbtCloudServerError
+    refused = DbtCloudRedirected if is_redirect else DbtCloudInvalidRequest
     return meanings.get(status, refused)(method, path, status, message)
+
+
+def _whereto(location: str) -> str:
+    # Only scheme and host: the rest of a storage's or a login page's URL may be a secret.
+    try:
+        place = urlsplit(location)
+        is_host = bool(place.hostname) and place.port != 0
+    except ValueError:
+        return "it does not say where it sends us."
+    if is_host:
+        scheme = f"{place.scheme}://" if place.scheme else ""
+        return f"it sends us to {scheme}{place.netloc.rpartition('@')[2]}."
+    if location.startswith("/"):
+        return "it sends us to another page of the same host."
+    return "it does not say where it sends us."
 
 
 def _message(headers: Mapping[str, str], content: bytes) -> str:
@@ -265,27 +321,27 @@ def _message(headers: Mapping[str, str], content: bytes) -> str:
         answer = json.loads(content)
     except (ValueError, RecursionError):
         answer = None
-    if not isinstance(answer, dict):
-        kind = headers.get("content-type", "no content type").partition(";")[0]
+    if not isinstance(answer, dict) or not answer.keys() & {"status", "data", "detail"}:
+        kind = headers.get("content-type", "no content type").partition(";")[0][:100]
         return f"the body is not dbt Cloud's JSON ({kind}, {len(content)} bytes)."
     status = answer.get("status")
     said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
     specifics = answer.get("data")
     if specifics and not isinstance(specifics, str):
         specifics = json.dumps(specifics)
-    return " ".join(str(part)[:500] for part in (said, specifics) if part) or "no explanation."
+    return " ".join(str(part)[:MAX_WORDS] for part in (said, specifics) if part) or "no explanation."
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return float(value)
+        return min(float(value), MAX_RETRY_AFTER)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), MAX_RETRY_AFTER)
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:
