@@ -198,8 +198,8 @@ class Client:
 
     def cancel_run(self, run_id: int) -> Run:
         """Ask dbt Cloud to cancel a run, and return it; one that is running may take some seconds to stop."""
-        envelope = self._request("POST", f"runs/{run_id}/cancel/", is_safe=True)
-        return self._run(_data(envelope, "POST", f"runs/{run_id}/cancel/"))
+        url = self._path(f"runs/{run_id}/cancel/")
+        return self._run(_data(self._request("POST", url, is_safe=True), "POST", url))
 
     def get_step(self, step_id: int) -> Step:
         """Return a step of a run, with its log as far as there is one."""
@@ -207,9 +207,11 @@ class Client:
 
     def list_artifacts(self, run_id: int) -> list[str]:
         """Return the paths of a run's artifacts; none if there are none (yet)."""
+        url = self._path(f"runs/{run_id}/artifacts/")
+        envelope = self._request("GET", url)
         # dbt Cloud answers null for a run without any.
-        envelope = self._request("GET", f"runs/{run_id}/artifacts/")
-        return [path for path in envelope["data"] or () if isinstance(path, str)]
+        paths = [] if envelope["data"] is None else _items(envelope, "GET", url)
+        return [path for path in paths if isinstance(path, str)]
 
     @contextmanager
     def stream_artifact(
@@ -224,8 +226,8 @@ class Client:
             run has ended.
         :raises DbtCloudUnreachable: also in the midst of the bytes: what came before is not whole.
         """
-        if path.startswith("/") or ".." in path.split("/") or not path.strip():
-            msg = f"An artifact's path is relative and has no '..', such as 'run_results.json'; got {path!r}."
+        if path.startswith("/") or {".", ".."} & set(path.split("/")) or not path.strip():
+            msg = f"An artifact's path is relative, without '.' and '..': 'run_results.json'; got {path!r}."
             raise DbtCloudConfigurationError(msg)
         url = self._path(f"runs/{run_id}/artifacts/{quote(path)}")
         params = {} if step is None else {"step": str(step)}
@@ -237,10 +239,11 @@ class Client:
             )
 
     def _start(self, path: str, body: Mapping[str, Any] | None) -> Run:
-        envelope = self._request("POST", path, body=body, is_safe=False, bound=START_BOUND)
-        run = self._run(_data(envelope, "POST", path))
+        url = self._path(path)
+        envelope = self._request("POST", url, body=body, is_safe=False, bound=START_BOUND)
+        run = self._run(_data(envelope, "POST", url))
         if not run.id:
-            raise DbtCloudServerError("POST", path, 200, "the answer to the start has no run id.")
+            raise DbtCloudServerError("POST", url, 200, "the answer to the start has no run id.")
         return run
 
     def _run(self, item: Mapping[str, Any]) -> Run:
@@ -251,37 +254,37 @@ class Client:
         return replace(run, href=href)
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return _data(self._request("GET", path, params=params), "GET", path)
+        url = self._path(path)
+        return _data(self._request("GET", url, params=params), "GET", url)
 
     def _list(
         self, path: str, filters: Mapping[str, Any], *, version: str = "v2"
     ) -> Iterator[dict[str, Any]]:
-        first_of_last_page = None
+        url = self._path(path, version)
+        first_of_last_page: object = self
         for number in range(MAX_PAGES):
             params = {**filters, "limit": PAGE, "offset": number * PAGE}
-            page = self._request("GET", path, params=params, version=version)["data"]
-            if not isinstance(page, list):
-                raise DbtCloudServerError("GET", path, 200, "the answer is no list.")
-            if page and page[0] == first_of_last_page:
-                raise DbtCloudServerError("GET", path, 200, "the same page came twice.")
+            page = _items(self._request("GET", url, params=params), "GET", url)
+            # By its id, because a run that goes on looks different each time.
+            first = page[0].get("id") if page and isinstance(page[0], dict) else None
+            if page and first == first_of_last_page:
+                raise DbtCloudServerError("GET", url, 200, "the same page came twice.")
             yield from (item for item in page if isinstance(item, dict))
             if len(page) < PAGE:
                 return
-            first_of_last_page = page[0]
+            first_of_last_page = first
 
     def _request(
         self,
         method: str,
-        path: str,
+        url: str,
         *,
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
-        version: str = "v2",
         is_safe: bool = True,
         bound: float = CALL_BOUND,
     ) -> dict[str, Any]:
         query = {name: _encoded(value) for name, value in (params or {}).items()}
-        url = self._path(path, version)
         return self._retries.call(
             lambda: self._transport.request(method, url, params=query, body=body),
             is_safe=is_safe,
@@ -299,6 +302,13 @@ def _data(envelope: Mapping[str, Any], method: str, path: str) -> dict[str, Any]
     return item
 
 
+def _items(envelope: Mapping[str, Any], method: str, path: str) -> list[Any]:
+    items = envelope["data"]
+    if not isinstance(items, list):
+        raise DbtCloudServerError(method, path, 200, "the answer is no list.")
+    return items
+
+
 def _only(kind: str, name: str, found: Iterable[Named], *, within: str) -> Named:
     candidates = list(found)
     matches = [candidate for candidate in candidates if candidate.name == name]
@@ -314,7 +324,8 @@ def _only(kind: str, name: str, found: Iterable[Named], *, within: str) -> Named
 
 
 def _including(related: Iterable[str]) -> dict[str, str]:
-    joined = ",".join(related)
+    # One name is an iterable of letters.
+    joined = related if isinstance(related, str) else ",".join(related)
     return {"include_related": joined} if joined else {}
 
 
@@ -325,4 +336,6 @@ def _encoded(value: object) -> str:
 
 
 def _naive_utc(time: datetime) -> str:
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat()
+    # A time without a zone is in UTC here as in dbt Cloud, and not in the zone of this machine.
+    utc = time.astimezone(UTC) if time.tzinfo else time
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds")

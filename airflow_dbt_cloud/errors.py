@@ -81,7 +81,9 @@ class DbtCloudApiError(DbtCloudError):
 
     def __str__(self) -> str:
         """Name the answer, the request, dbt Cloud's words and what to do."""
-        answer = f"dbt Cloud answered {_named(self.status)} to {self.method} {self.path}: {_ended(self.message)}"
+        answer = (
+            f"dbt Cloud answered {_named(self.status)} to {self.method} {self.path}: {_ended(self.message)}"
+        )
         return f"{answer} {self.hint}".rstrip()
 
 

@@ -78,7 +78,10 @@ class Retries:
         retrying = Retrying(
             retry=retry_if_exception(lambda error: is_repeatable(error, is_safe=is_safe)),
             wait=self._wait,
-            stop=stop_any(stop_before_delay(bound), stop_after_attempt(sys.maxsize if self.limit is None else self.limit)),
+            stop=stop_any(
+                stop_before_delay(bound),
+                stop_after_attempt(sys.maxsize if self.limit is None else self.limit),
+            ),
             sleep=self.sleep,
             before_sleep=_log,
             reraise=True,

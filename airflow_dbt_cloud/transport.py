@@ -58,8 +58,8 @@ MAX_WORDS = 500
 MAX_RETRY_AFTER = 86_400.0
 
 # What can only happen before the request is sent: the name, the socket, the server's certificate. Other TLS
-# errors may also come when it is on its way, and count as such; so does urllib3's `ProxyError`, which it makes
-# of a reset after the request as well.
+# errors may also come when it is on its way, and count as such; so does urllib3's `ProxyError`, which is also
+# what it makes of a reset after the request.
 CONNECTING = (
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.NewConnectionError,
@@ -139,9 +139,10 @@ class Transport:
         try:
             url = urljoin(response.url, response.headers["location"])
             place = urlsplit(url)
-            return url if place.scheme in schemes and place.hostname and place.port != 0 else ""
+            is_place = place.scheme in schemes and place.hostname and place.port != 0
         except ValueError:
             return ""
+        return url if is_place else ""
 
     def _pieces_of(self, response: requests.Response, path: str) -> Iterator[bytes]:
         if 200 <= response.status_code < 300:
@@ -182,8 +183,8 @@ class Transport:
             with response:
                 yield response
             return
-        # Out here, because the exception of `requests` holds the request, and that our token: it must not even
-        # be the context of ours.
+        # Out here, because the exception of `requests` holds the request, and that our token: it must not be
+        # the context of ours.
         raise failure
 
     def _read(self, response: requests.Response, method: str, path: str, deadline: float) -> bytes:
@@ -230,7 +231,7 @@ class Transport:
 
 
 class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests gives it
+    def get_redirect_target(self, resp: requests.Response) -> None:
         """
         See no redirect.
 

@@ -23,10 +23,12 @@ class Connection:
 
 
 def read(account_id=None, **fields):
+    """Read a good connection with some fields changed."""
     return Credentials.from_connection(Connection(**fields), account_id=account_id)
 
 
 def read_extra(**extra):
+    """Read a good connection with an extra."""
     return read(extra_dejson=extra)
 
 
@@ -81,9 +83,9 @@ def test_hosts(host, port, url):
 )
 def test_bad_hosts(host):
     """What is no access URL is refused before anything is sent, with an example of one."""
-    with pytest.raises(DbtCloudConfigurationError, match="https://ab123.us1.dbt.com"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"https://ab123.us1.dbt.com"):
         read_base_url(host)
-    with pytest.raises(DbtCloudConfigurationError, match="^The connection 'dbt_prod' cannot be used"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"^The connection 'dbt_prod' cannot be used"):
         read(host=host)
 
 
@@ -126,7 +128,7 @@ def test_a_password_in_the_host_is_refused_and_not_shown(host):
 )
 def test_plain_http_is_for_loopback(host):
     """The token does not travel in clear text, unless somebody says it must."""
-    with pytest.raises(DbtCloudConfigurationError, match="clear text.*allow_http"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"clear text.*allow_http"):
         read(host=host)
     for allowed in (True, "true", "True"):
         url = read(host=host, extra_dejson={"allow_http": allowed}).base_url
@@ -145,7 +147,14 @@ def test_allow_http_is_a_flag(value):
 
 @pytest.mark.parametrize(
     ("login", "account_id", "number"),
-    [("7", None, 7), (" 70403103922125 ", None, 70403103922125), ("7", 8, 8), ("7", "9", 9), (None, 8, 8), ("x", 8, 8)],
+    [
+        ("7", None, 7),
+        (" 70403103922125 ", None, 70403103922125),
+        ("7", 8, 8),
+        ("7", "9", 9),
+        (None, 8, 8),
+        ("x", 8, 8),
+    ],
 )
 def test_account(login, account_id, number):
     """The login is the account, unless the operator names another one."""
@@ -186,7 +195,9 @@ def test_a_token_is_stripped():
     assert read(password=" dbtc_x\n").token == "dbtc_x"
 
 
-@pytest.mark.parametrize("password", ["Tok3n x", "Tok3n\r\nX: y", "Tok3n\u00fc", "Tok3n\x00", "Tok3n\tx", "\u2028Tok3n\u2028x"])
+@pytest.mark.parametrize(
+    "password", ["Tok3n x", "Tok3n\r\nX: y", "Tok3n\u00fc", "Tok3n\x00", "Tok3n\tx", "\u2028Tok3n\u2028x"]
+)
 def test_bad_tokens(password):
     """A token that cannot travel in a header is refused, and not shown."""
     with pytest.raises(DbtCloudConfigurationError, match="the password is no dbt Cloud token") as caught:
@@ -195,17 +206,20 @@ def test_bad_tokens(password):
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(None, DEFAULT_TIMEOUT), ("", DEFAULT_TIMEOUT), (5, 5.0), ("5", 5.0), (0.5, 0.5), ("0.5", 0.5)]
+    ("value", "seconds"),
+    [(None, DEFAULT_TIMEOUT), ("", DEFAULT_TIMEOUT), (5, 5.0), ("5", 5.0), (0.5, 0.5), ("0.5", 0.5)],
 )
 def test_timeout(value, seconds):
     """The timeout is read as a number or as text, as connections that are URIs hold it."""
     assert read_extra(timeout_seconds=value).timeout_seconds == seconds
 
 
-@pytest.mark.parametrize("value", [-1, "-1", "0", "soon", "nan", "inf", [5], True, 10**400], ids=lambda v: repr(v)[:9])
+@pytest.mark.parametrize(
+    "value", [-1, "-1", "0", "soon", "nan", "inf", [5], True, 10**400], ids=lambda v: repr(v)[:9]
+)
 def test_bad_timeouts(value):
     """There is always a timeout, and it is a number of seconds."""
-    with pytest.raises(DbtCloudConfigurationError, match="extra 'timeout_seconds' must be a number"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"extra 'timeout_seconds' must be a number"):
         read_extra(timeout_seconds=value)
 
 
@@ -224,7 +238,10 @@ BOTH = {"http": "http://proxy:3128", "https": "http://proxy:3128"}
         ("http://proxy:3128", BOTH),
         ({"https": "proxy:3128"}, {"https": "proxy:3128"}),
         ({"https": "http://me:pw@proxy:3128"}, {"https": "http://me:pw@proxy:3128"}),
-        ({"https": "socks5h://proxy", "no_proxy": "localhost,.corp"}, {"https": "socks5h://proxy", "no_proxy": "localhost,.corp"}),
+        (
+            {"https": "socks5h://proxy", "no_proxy": "localhost,.corp"},
+            {"https": "socks5h://proxy", "no_proxy": "localhost,.corp"},
+        ),
     ],
 )
 def test_proxies(value, proxies):
@@ -235,7 +252,14 @@ def test_proxies(value, proxies):
 @pytest.mark.parametrize(
     "value",
     [
-        *(5, True, ["http://me:hunter2@proxy"], {"https": 5}, {"https": None}, {5: "http://me:hunter2@proxy"}),
+        *(
+            5,
+            True,
+            ["http://me:hunter2@proxy"],
+            {"https": 5},
+            {"https": None},
+            {5: "http://me:hunter2@proxy"},
+        ),
         *('{"https": "http://me:hunter2@proxy"', '{"https": 5}', '["http://me:hunter2@proxy"]'),
         *("http://me:hunter2@[proxy", {"https": "http://me:hunter2@[proxy"}, "http://me:hunter2@proxy:x"),
         *("http://me:hun/ter2@proxy:1", "http://", "http://me:hunter2@", "http://me:hunter2@a b:1"),
@@ -244,7 +268,7 @@ def test_proxies(value, proxies):
 )
 def test_bad_proxies(value):
     """Proxies that cannot be used are refused before anything is sent, and no password of theirs is shown."""
-    with pytest.raises(DbtCloudConfigurationError, match="extra 'proxies' must be") as caught:
+    with pytest.raises(DbtCloudConfigurationError, match=r"extra 'proxies' must be") as caught:
         read_extra(proxies=value)
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
     assert "hunter2" not in shown
@@ -268,7 +292,7 @@ def test_bad_ca_bundles(tmp_path):
     """A file that is not there, or is the certificate itself instead of its path, is refused by name."""
     pasted = "-----BEGIN CERTIFICATE-----\n" + "MIIB" * 500
     for value in (str(tmp_path / "no.pem"), str(tmp_path), True, 5, ["ca.pem"], "ca\x00.pem", pasted):
-        with pytest.raises(DbtCloudConfigurationError, match="extra 'ca_bundle' must be the path of a file"):
+        with pytest.raises(DbtCloudConfigurationError, match=r"extra 'ca_bundle' must be the path of a file"):
             read_extra(ca_bundle=value)
 
 
@@ -296,6 +320,8 @@ def test_repr_shows_no_secret():
 )
 def test_no_error_shows_the_token(fields, token):
     """Whatever is wrong with a connection, its token is not told."""
-    with pytest.raises(DbtCloudConfigurationError, match="^The connection 'dbt_prod' cannot be used: ") as caught:
+    with pytest.raises(
+        DbtCloudConfigurationError, match=r"^The connection 'dbt_prod' cannot be used: "
+    ) as caught:
         read(**fields)
     assert token not in "".join(traceback.format_exception(caught.value)) + repr(caught.value)

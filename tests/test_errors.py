@@ -85,8 +85,10 @@ def test_a_configuration_error_is_a_value_error():
         ),
         (
             errors.DbtCloudNotFound("GET", "/x/", 404, "Not here"),
-            "dbt Cloud answered 404 Not Found to GET /x/: Not here. "
-            "Check the id, the account id, and the permissions of the token.",
+            (
+                "dbt Cloud answered 404 Not Found to GET /x/: Not here. "
+                "Check the id, the account id, and the permissions of the token."
+            ),
         ),
         (
             errors.DbtCloudUnreachable("POST", "/x/", "timed out", may_have_arrived=True),
@@ -97,7 +99,9 @@ def test_a_configuration_error_is_a_value_error():
             "dbt Cloud did not answer POST /x/ (it did not arrive): refused.",
         ),
         (
-            errors.DbtCloudRunFailed(Run(id=1, status=20, status_message="dbt command failed", href="https://h/1/")),
+            errors.DbtCloudRunFailed(
+                Run(id=1, status=20, status_message="dbt command failed", href="https://h/1/")
+            ),
             "dbt Cloud run 1 failed: dbt command failed. https://h/1/",
         ),
         (errors.DbtCloudRunFailed(Run(id=1, status=20)), "dbt Cloud run 1 failed."),

@@ -50,10 +50,27 @@ RUN = {
 }
 
 READERS = [Account, Environment, Job, Project, Run, RunFailure, Step]
-WRONG = [None, "", "7", "x", 0, -1, 3.5, True, [], {}, [None], [[1]], {"cause": 1}, {"actor": []}, "2024-99-99"]
+WRONG = [
+    None,
+    "",
+    "7",
+    "x",
+    0,
+    -1,
+    3.5,
+    True,
+    [],
+    {},
+    [None],
+    [[1]],
+    {"cause": 1},
+    {"actor": []},
+    "2024-99-99",
+]
 
 
 def names_of(reader):
+    """Return the keys that a reader may look for."""
     return {*reader.__slots__, *RUN, "execute_steps", "cancellation"}
 
 
@@ -124,7 +141,9 @@ def test_one_wrong_field_of_a_run(name, value):
     run = Run.from_json({**RUN, name: value})
     expected = Run.from_json(RUN)
     others = [
-        field for field in ("id", "status", "href", "created_at", "cause", "steps") if field not in {name, "id"}
+        field
+        for field in ("id", "status", "href", "created_at", "cause", "steps")
+        if field not in {name, "id"}
     ]
     aliases = {"trigger": "cause", "run_steps": "steps"}
     for field in others:
@@ -227,8 +246,10 @@ def test_error_raises_failed():
         ),
         (
             {"status_message": "This run timed out after running for 1 day."},
-            "dbt Cloud run 1 was cancelled: dbt Cloud's own timeout of the job: "
-            "This run timed out after running for 1 day.",
+            (
+                "dbt Cloud run 1 was cancelled: dbt Cloud's own timeout of the job: "
+                "This run timed out after running for 1 day."
+            ),
         ),
     ],
 )

@@ -20,6 +20,7 @@ IDS = [name for name in sorted(OVERRIDES) if name.endswith("_request_id")]
 
 
 def read(**overrides):
+    """Return the body of a request with some overrides, without its cause."""
     body = RunRequest.from_parameters("why", overrides).to_json()
     assert body.pop("cause") == "why"
     return body
@@ -45,14 +46,31 @@ def test_ids(value, number):
     "value",
     [
         *(0, -1, True, False, None, 1.0, 9.5, float("nan"), [], [9], {}, b"9"),
-        *("", " ", "0", "-9", "+9", "9.0", "1e3", "1_000", "0x9", "9 9", "None", "nan", "ten", "٣", "²", "9\x00"),
+        *(
+            "",
+            " ",
+            "0",
+            "-9",
+            "+9",
+            "9.0",
+            "1e3",
+            "1_000",
+            "0x9",
+            "9 9",
+            "None",
+            "nan",
+            "ten",
+            "٣",
+            "²",
+            "9\x00",
+        ),
         *("9" * 20, "0" * 5000 + "9", "{{ job }}"),
     ],
     ids=lambda value: repr(value)[:12],
 )
 def test_bad_ids(value):
     """Whatever is no id is refused, and the message names the parameter and shows the value."""
-    with pytest.raises(DbtCloudConfigurationError, match="^job_id must be a number") as caught:
+    with pytest.raises(DbtCloudConfigurationError, match=r"^job_id must be a number") as caught:
         parse_id("job_id", value)
     assert repr(value) in str(caught.value)
 
@@ -67,12 +85,29 @@ def test_seconds(value, seconds):
 
 @pytest.mark.parametrize(
     "value",
-    [0, -1, "0", "-1", "", "soon", None, True, False, [], "nan", "inf", float("nan"), float("inf"), 10**400, "1e400"],
+    [
+        0,
+        -1,
+        "0",
+        "-1",
+        "",
+        "soon",
+        None,
+        True,
+        False,
+        [],
+        "nan",
+        "inf",
+        float("nan"),
+        float("inf"),
+        10**400,
+        "1e400",
+    ],
     ids=lambda value: repr(value)[:12],
 )
 def test_bad_seconds(value):
     """Seconds that nobody can wait are refused, whatever they are."""
-    with pytest.raises(DbtCloudConfigurationError, match="^timeout must be a number of seconds above 0"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"^timeout must be a number of seconds above 0"):
         parse_seconds("timeout", value)
 
 
@@ -80,7 +115,7 @@ def test_bad_seconds(value):
     ("reason", "cause"),
     [
         ("Triggered via Apache Airflow", "Triggered via Apache Airflow"),
-        ("it's \"dbt\" `now` C:\\x", "it s dbt now C: x"),
+        ('it\'s "dbt" `now` C:\\x', "it s dbt now C: x"),
         ("a\r\nb\tc\x00d\x7fe  f", "a b c d e f"),
         ("caf\u00e9 \U0001f680 now", "cafe now"),
         # Full-width quotes become plain ones when they are normalised, and must go, too.
@@ -167,7 +202,7 @@ def test_flags(value, flag):
 @pytest.mark.parametrize("value", [0, 1, "1", "yes", "None", [], [True], " "], ids=repr)
 def test_bad_flags(value):
     """Whatever is not clearly True or False is refused."""
-    with pytest.raises(DbtCloudConfigurationError, match="^generate_docs_override must be True or False"):
+    with pytest.raises(DbtCloudConfigurationError, match=r"^generate_docs_override must be True or False"):
         read(generate_docs_override=value)
 
 
@@ -185,7 +220,9 @@ def test_commands_are_copied():
 
 
 @pytest.mark.parametrize(
-    "value", ["dbt build", [], (), [1], ["dbt build", None], [""], ["dbt build", " "], {"dbt build"}, 5], ids=repr
+    "value",
+    ["dbt build", [], (), [1], ["dbt build", None], [""], ["dbt build", " "], {"dbt build"}, 5],
+    ids=repr,
 )
 def test_bad_commands(value):
     """Commands that are no list of commands are refused, with an example."""

@@ -31,7 +31,9 @@ NOW = "2024-05-27 10:00:00"
 RUN = {"data": {"id": 1, "status": 1, "project_id": 5}}
 REFUSED = requests.ConnectionError(urllib3.exceptions.NewConnectionError(None, "refused"))
 CONNECT_TIMEOUT = requests.ConnectTimeout(urllib3.exceptions.ConnectTimeoutError("too slow"))
-RESET = requests.ConnectionError(urllib3.exceptions.ProtocolError("aborted", ConnectionResetError(104, "reset")))
+RESET = requests.ConnectionError(
+    urllib3.exceptions.ProtocolError("aborted", ConnectionResetError(104, "reset"))
+)
 READ_TIMEOUT = requests.ReadTimeout(urllib3.exceptions.ReadTimeoutError(None, None, "too slow"))
 
 
@@ -67,18 +69,22 @@ def retries(sleep):
 
 
 def get(client):
+    """Read."""
     return client.get_run(1)
 
 
 def cancel(client):
+    """Change the world in a way that does no harm twice."""
     return client.cancel_run(1)
 
 
 def start(client):
+    """Start a run."""
     return client.start_run(9, RunRequest(cause="why"))
 
 
 def retry(client):
+    """Start a run that does again what failed."""
     return client.retry_run(1)
 
 
@@ -140,7 +146,9 @@ def test_starts_that_were_not_received_are_repeated(ask, verb, bad):
 
 
 @pytest.mark.parametrize("verb", STARTS)
-@pytest.mark.parametrize("bad", [*MAY_HAVE_ARRIVED, *FAILING, {"json": {"data": {}}}, {"json": {"data": None}}], ids=repr)
+@pytest.mark.parametrize(
+    "bad", [*MAY_HAVE_ARRIVED, *FAILING, {"json": {"data": {}}}, {"json": {"data": None}}], ids=repr
+)
 def test_starts_that_may_have_arrived_are_not_repeated(ask, sleep, verb, bad):
     """A request that starts a run is never sent twice if the first may have started one."""
     error, asked = ask(verb, bad, {"json": RUN})
@@ -166,7 +174,9 @@ def test_a_good_answer_is_not_repeated(ask, sleep):
 
 
 @pytest.mark.parametrize("verb", [*SAFE, *STARTS])
-@pytest.mark.parametrize("bad", [{"body": REFUSED}, {"status": 429}, {"status": 429, "headers": {"Retry-After": "7"}}], ids=repr)
+@pytest.mark.parametrize(
+    "bad", [{"body": REFUSED}, {"status": 429}, {"status": 429, "headers": {"Retry-After": "7"}}], ids=repr
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_bounded_by_time(ask, sleep, verb, bad, seed):
     """The pauses of one call never exceed its bound: two minutes, or 15 if it starts a run."""
@@ -201,9 +211,7 @@ def test_time_that_requests_take_counts(clock, sleep, retries):
     assert starts[-1] - starts[0] == timedelta(seconds=65)
 
 
-@pytest.mark.parametrize(
-    "value", ["17", "Mon, 27 May 2024 10:00:17 GMT", "Mon, 27 May 2024 12:00:17 +0200"]
-)
+@pytest.mark.parametrize("value", ["17", "Mon, 27 May 2024 10:00:17 GMT", "Mon, 27 May 2024 12:00:17 +0200"])
 @pytest.mark.parametrize(
     ("verb", "status"), [(get, 429), (cancel, 429), (start, 429), (retry, 429), (get, 503), (cancel, 503)]
 )
@@ -215,7 +223,8 @@ def test_retry_after_is_obeyed(ask, sleep, verb, status, value):
 
 
 @pytest.mark.parametrize(
-    ("verb", "seconds"), [(get, 120), (get, 121), (cancel, 10**30), (start, 900), (start, 901), (retry, 86400)]
+    ("verb", "seconds"),
+    [(get, 120), (get, 121), (cancel, 10**30), (start, 900), (start, 901), (retry, 86400)],
 )
 def test_a_retry_after_beyond_the_bound(ask, sleep, verb, seconds):
     """If dbt Cloud asks for more time than there is, the call ends at once, without a pause."""
@@ -309,7 +318,9 @@ def test_a_pause_is_logged(ask, caplog):
     ask(get, {"status": 503, "headers": {"Retry-After": "12"}}, {"json": RUN})
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert record.message.startswith("dbt Cloud answered 503 Service Unavailable to GET /api/v2/accounts/7/runs/1/: ")
+    assert record.message.startswith(
+        "dbt Cloud answered 503 Service Unavailable to GET /api/v2/accounts/7/runs/1/: "
+    )
     assert record.message.endswith(". Asking again in 12.0 s.")
 
 

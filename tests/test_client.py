@@ -1,0 +1,538 @@
+"""The verbs: what each one sends, and what it makes of the answer."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import responses
+
+from airflow_dbt_cloud.client import Client
+from airflow_dbt_cloud.errors import (
+    DbtCloudApiError,
+    DbtCloudConfigurationError,
+    DbtCloudNotFound,
+    DbtCloudServerError,
+    DbtCloudUnreachable,
+)
+from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
+from airflow_dbt_cloud.parameters import RunRequest
+from airflow_dbt_cloud.retries import Retries
+
+HOST = "https://ab123.us1.dbt.com"
+V2, V3 = "/api/v2/accounts/7/", "/api/v3/accounts/7/"
+PAGE = {"limit": "100", "offset": "0"}
+HREF = f"{HOST}/deploy/7/projects/5/runs/1/"
+RUN = {"id": 1, "status": 3, "project_id": 5, "account_id": 7, "href": HREF}
+
+
+@pytest.fixture
+def dbt_cloud():
+    """Answer for dbt Cloud."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
+        yield mocked
+
+
+@pytest.fixture
+def client(make_credentials):
+    """Return a client that repeats nothing."""
+    return Client(make_credentials(), retries=Retries(limit=1))
+
+
+@pytest.fixture
+def sent(dbt_cloud):
+    """Return what was sent: method, path, query and body of each request."""
+
+    def read():
+        for call in dbt_cloud.calls:
+            url = urlsplit(call.request.url)
+            assert f"{url.scheme}://{url.netloc}" == HOST
+            body = json.loads(call.request.body) if call.request.body else None
+            yield call.request.method, url.path, dict(parse_qsl(url.query, keep_blank_values=True)), body
+
+    return lambda: list(read())
+
+
+RANGE = (
+    datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+    datetime(2024, 1, 3, 1, tzinfo=timezone(timedelta(hours=2))),
+)
+
+VERBS = [
+    (lambda c: c.get_account(), {"id": 7, "name": "F"}, Account(7, "F"), "GET", V2, {}, None),
+    (lambda c: list(c.list_projects()), [{"id": 5}], [Project(5, "")], "GET", f"{V3}projects/", PAGE, None),
+    (
+        lambda c: list(c.list_projects(name__icontains="kaf fa&x")),
+        [],
+        [],
+        "GET",
+        f"{V3}projects/",
+        {"name__icontains": "kaf fa&x", **PAGE},
+        None,
+    ),
+    (
+        lambda c: list(c.list_environments(5)),
+        [{"id": 2, "name": "prod"}],
+        [Environment(2, "prod")],
+        "GET",
+        f"{V3}projects/5/environments/",
+        PAGE,
+        None,
+    ),
+    (
+        lambda c: list(c.list_environments(5, name="prod")),
+        [],
+        [],
+        "GET",
+        f"{V3}projects/5/environments/",
+        {"name": "prod", **PAGE},
+        None,
+    ),
+    (
+        lambda c: list(c.list_jobs(project_id=5, triggers_schedule=True, project_id__in=[5, 6], state="all")),
+        [{"id": 9, "name": "nightly"}],
+        [Job(9, "nightly")],
+        "GET",
+        f"{V2}jobs/",
+        {"project_id": "5", "triggers_schedule": "true", "project_id__in": "[5, 6]", "state": "all", **PAGE},
+        None,
+    ),
+    (lambda c: c.get_job(9), {"id": 9}, Job(9, ""), "GET", f"{V2}jobs/9/", {}, None),
+    (
+        lambda c: c.start_run(9, RunRequest(cause="why", threads_override=4, steps_override=["dbt build"])),
+        RUN,
+        Run.from_json(RUN),
+        "POST",
+        f"{V2}jobs/9/run/",
+        {},
+        {"cause": "why", "threads_override": 4, "steps_override": ["dbt build"]},
+    ),
+    (lambda c: c.retry_run(1), RUN, Run.from_json(RUN), "POST", f"{V2}runs/1/retry/", {}, None),
+    (
+        lambda c: c.get_run_failure(1),
+        {"failed_step": "dbt build"},
+        RunFailure("dbt build"),
+        "GET",
+        f"{V2}runs/1/retry/",
+        {},
+        None,
+    ),
+    (lambda c: c.get_run(1), RUN, Run.from_json(RUN), "GET", f"{V2}runs/1/", {}, None),
+    (
+        lambda c: c.get_run(1, include_related=["run_steps", "audit"]),
+        RUN,
+        Run.from_json(RUN),
+        "GET",
+        f"{V2}runs/1/",
+        {"include_related": "run_steps,audit"},
+        None,
+    ),
+    (
+        lambda c: c.get_run(1, include_related="trigger"),
+        RUN,
+        Run.from_json(RUN),
+        "GET",
+        f"{V2}runs/1/",
+        {"include_related": "trigger"},
+        None,
+    ),
+    (
+        lambda c: list(
+            c.list_runs(
+                pk__in=[70403110257794, 2],
+                status__in=(10, 20, 30),
+                job_definition_id=9,
+                order_by="-id",
+                created_at__range=RANGE,
+                has_docs_generated=False,
+                dbt_version__in=["latest"],
+                include_related=("trigger", "job"),
+            )
+        ),
+        [RUN],
+        [Run.from_json(RUN)],
+        "GET",
+        f"{V2}runs/",
+        {
+            "pk__in": "[70403110257794, 2]",
+            "status__in": "[10, 20, 30]",
+            "job_definition_id": "9",
+            "order_by": "-id",
+            "created_at__range": '["2024-01-02T03:04:05.000000", "2024-01-02T23:00:00.000000"]',
+            "has_docs_generated": "false",
+            "dbt_version__in": '["latest"]',
+            "include_related": "trigger,job",
+            **PAGE,
+        },
+        None,
+    ),
+    (lambda c: c.cancel_run(1), RUN, Run.from_json(RUN), "POST", f"{V2}runs/1/cancel/", {}, None),
+    (lambda c: c.get_step(4), {"id": 4, "index": 1}, Step(4, 1, "", 0), "GET", f"{V2}steps/4/", {}, None),
+    (lambda c: c.list_artifacts(1), ["a", 5, "b"], ["a", "b"], "GET", f"{V2}runs/1/artifacts/", {}, None),
+]
+
+
+@pytest.mark.parametrize(("verb", "data", "value", "method", "path", "query", "body"), VERBS)
+def test_verbs(dbt_cloud, client, sent, verb, data, value, method, path, query, body):
+    """Each verb is one request, of exactly this method, path, query and body, and returns values."""
+    dbt_cloud.add(method, HOST + path, json={"data": data})
+    assert verb(client) == value
+    assert sent() == [(method, path, query, body)]
+
+
+def test_a_naive_time_is_in_utc(dbt_cloud, client, sent, monkeypatch):
+    """A time without a zone means what dbt Cloud takes it for, wherever the worker stands."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        dbt_cloud.get(HOST + V2 + "runs/", json={"data": []})
+        moment = datetime(2024, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001 - naive on purpose
+        assert list(client.list_runs(finished_at__range=(moment, moment))) == []
+        text = "2024-01-02T03:04:05.000006"
+        assert sent()[0][2]["finished_at__range"] == json.dumps([text, text])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def pages(dbt_cloud, *counts, path=f"{V2}runs/"):
+    """Answer with pages of so many items."""
+    numbers = itertools.count(1)
+    for count in counts:
+        items = [{"id": number, "status": 3} for number in itertools.islice(numbers, count)]
+        dbt_cloud.get(HOST + path, json={"data": items})
+
+
+@pytest.mark.parametrize(
+    ("counts", "requests"),
+    [((0,), 1), ((1,), 1), ((99,), 1), ((100, 0), 2), ((100, 1), 2), ((100, 100, 7), 3)],
+)
+def test_pages(dbt_cloud, client, sent, counts, requests):
+    """Pages are read until one is short, and each item comes once."""
+    pages(dbt_cloud, *counts, 100)
+    assert [run.id for run in client.list_runs()] == [*range(1, sum(counts) + 1)]
+    assert [query for _, _, query, _ in sent()] == [
+        {"limit": "100", "offset": str(100 * number)} for number in range(requests)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [
+        (lambda c: c.list_runs(), f"{V2}runs/"),
+        (lambda c: c.list_jobs(), f"{V2}jobs/"),
+        (lambda c: c.list_projects(), f"{V3}projects/"),
+        (lambda c: c.list_environments(5), f"{V3}projects/5/environments/"),
+    ],
+)
+def test_lists_are_lazy(dbt_cloud, client, sent, ask, path):
+    """A page is asked for when it is read, so that the newest of 5,000 runs is one request."""
+    pages(dbt_cloud, 100, 100, path=path)
+    found = ask(client)
+    assert isinstance(found, Iterator)
+    assert sent() == []
+    assert next(found).id == 1
+    assert len(sent()) == 1
+    assert len([*itertools.islice(found, 100)]) == 100
+    assert len(sent()) == 2
+
+
+def test_a_server_that_knows_no_offset(dbt_cloud, client, sent):
+    """The same page for ever is an error, though the runs in it live on, and not a loop."""
+    ages = itertools.count()
+
+    def page(_request):
+        age = next(ages)
+        assert age < 5
+        return (
+            200,
+            {},
+            json.dumps({"data": [{"id": number, "status": 3, "age": age} for number in range(100)]}),
+        )
+
+    dbt_cloud.add_callback("GET", HOST + V2 + "runs/", page)
+    with pytest.raises(DbtCloudServerError, match="the same page came twice"):
+        list(client.list_runs())
+    assert len(sent()) == 2
+
+
+@pytest.mark.parametrize("data", [None, {}, {"id": 1}, "runs", 5])
+def test_a_list_that_is_none(dbt_cloud, client, data):
+    """An answer that is no list is an error: it does not mean that there are no runs."""
+    dbt_cloud.get(HOST + V2 + "runs/", json={"data": data})
+    with pytest.raises(DbtCloudServerError, match=f"GET {V2}runs/: the answer is no list"):
+        list(client.list_runs())
+
+
+def test_strange_items_are_left_out(dbt_cloud, client):
+    """What is no object in a list is no run, and does not hide the others."""
+    dbt_cloud.get(HOST + V2 + "runs/", json={"data": [None, 5, "x", [], RUN]})
+    assert [run.id for run in client.list_runs()] == [1]
+
+
+def test_a_page_of_strange_items_is_a_page(dbt_cloud, client):
+    """Strange items count for the length of a page, and do not break the look at its first."""
+    dbt_cloud.get(HOST + V2 + "runs/", json={"data": [None] * 100})
+    dbt_cloud.get(HOST + V2 + "runs/", json={"data": [RUN]})
+    assert [run.id for run in client.list_runs()] == [1]
+
+
+@pytest.mark.parametrize("data", [None, [], [RUN], "x", 5])
+@pytest.mark.parametrize(
+    ("verb", "method", "path"),
+    [
+        (lambda c: c.get_account(), "GET", ""),
+        (lambda c: c.get_job(9), "GET", "jobs/9/"),
+        (lambda c: c.get_run(1), "GET", "runs/1/"),
+        (lambda c: c.get_run_failure(1), "GET", "runs/1/retry/"),
+        (lambda c: c.get_step(4), "GET", "steps/4/"),
+        (lambda c: c.cancel_run(1), "POST", "runs/1/cancel/"),
+        (lambda c: c.retry_run(1), "POST", "runs/1/retry/"),
+        (lambda c: c.start_run(9, RunRequest(cause="why")), "POST", "jobs/9/run/"),
+    ],
+)
+def test_an_object_that_is_none(dbt_cloud, client, verb, method, path, data):
+    """An answer that holds no object is an error that names the request."""
+    dbt_cloud.add(method, HOST + V2 + path, json={"data": data})
+    with pytest.raises(DbtCloudServerError, match=f"to {method} {V2}{path}: the answer holds no object"):
+        verb(client)
+
+
+@pytest.mark.parametrize("data", [{}, {"id": None}, {"id": 0}, {"id": True}, {"id": "1"}, {"status": 1}])
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        (lambda c: c.start_run(9, RunRequest(cause="why")), "jobs/9/run/"),
+        (lambda c: c.retry_run(1), "runs/1/retry/"),
+    ],
+)
+def test_a_start_without_an_id(dbt_cloud, client, sent, verb, path, data):
+    """A run that cannot be followed is not taken for one that was started, and nothing is repeated."""
+    dbt_cloud.post(HOST + V2 + path, json={"data": data})
+    with pytest.raises(DbtCloudServerError, match=f"POST {V2}{path}: the answer to the start has no run id"):
+        verb(client)
+    assert len(sent()) == 1
+
+
+@pytest.mark.parametrize("href", [None, "", "REDACTED", "javascript:alert(1)", 5])
+def test_a_missing_href_is_built(dbt_cloud, client, href):
+    """A run that does not say its URL has one all the same."""
+    dbt_cloud.get(HOST + V2 + "runs/1/", json={"data": {**RUN, "href": href}})
+    dbt_cloud.get(HOST + V2 + "runs/", json={"data": [{**RUN, "href": href}]})
+    assert client.get_run(1).href == HREF
+    assert next(client.list_runs()).href == HREF
+
+
+def test_an_href_is_kept(dbt_cloud, client):
+    """A URL that dbt Cloud says is not made up again."""
+    dbt_cloud.get(HOST + V2 + "runs/1/", json={"data": {**RUN, "href": "https://cloud.getdbt.com/#/runs/1"}})
+    assert client.get_run(1).href == "https://cloud.getdbt.com/#/runs/1"
+
+
+# --- find a job -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def account(dbt_cloud):
+    """Fill the account with projects, environments and jobs; two jobs and two projects share a name."""
+    projects = [{"id": 5, "name": "kaffa"}, {"id": 6, "name": "twin"}, {"id": 66, "name": "twin"}]
+    environments = [{"id": 2, "name": "prod"}, {"id": 3, "name": "it's"}]
+    jobs = [{"id": 8, "name": "nightly"}, {"id": 9, "name": "twin"}, {"id": 10, "name": "twin"}]
+    dbt_cloud.get(f"{HOST}{V3}projects/", json={"data": projects})
+    dbt_cloud.get(f"{HOST}{V3}projects/5/environments/", json={"data": environments})
+    dbt_cloud.get(f"{HOST}{V2}jobs/", json={"data": jobs})
+
+
+@pytest.mark.usefixtures("account")
+def test_find_job(client, sent):
+    """A job is found by the names of its project, its environment and itself."""
+    assert client.find_job("kaffa", "prod", "nightly").id == 8
+    assert [(path, query) for _, path, query, _ in sent()] == [
+        (f"{V3}projects/", PAGE),
+        (f"{V3}projects/5/environments/", PAGE),
+        (f"{V2}jobs/", {"project_id": "5", "environment_id": "2", **PAGE}),
+    ]
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ("x", "prod", "nightly"),
+            "No project in the account is called 'x'. There are: 'kaffa', 'twin', 'twin'.",
+        ),
+        (
+            ("kaffa", "x", "nightly"),
+            "No environment in the project 'kaffa' is called 'x'. There are: \"it's\", 'prod'.",
+        ),
+        (
+            ("kaffa", "prod", "Nightly"),
+            (
+                "No job in the environment 'prod' of 'kaffa' is called 'Nightly'. "
+                "There are: 'nightly', 'twin', 'twin'."
+            ),
+        ),
+        (
+            ("kaffa", "prod", "twin"),
+            (
+                "2 jobs in the environment 'prod' of 'kaffa' are called 'twin': 9, 10. "
+                "Say which by its id (job_id)."
+            ),
+        ),
+        (
+            ("twin", "prod", "nightly"),
+            "2 projects in the account are called 'twin': 6, 66. Say which by its id (job_id).",
+        ),
+    ],
+)
+def test_find_job_says_what_there_is(client, names, words):
+    """A name that fits nothing, or more than one thing, is an error that lists what there is."""
+    with pytest.raises(DbtCloudConfigurationError) as caught:
+        client.find_job(*names)
+    # The remedy for projects and environments is the same: the job's own id.
+    assert str(caught.value) == words
+
+
+def test_find_job_in_an_empty_account(dbt_cloud, client):
+    """Where there is nothing, the error says so."""
+    dbt_cloud.get(f"{HOST}{V3}projects/", json={"data": []})
+    with pytest.raises(DbtCloudConfigurationError, match=r"There are: none\.$"):
+        client.find_job("kaffa", "prod", "nightly")
+
+
+# --- artifacts --------------------------------------------------------------------------------------------
+
+
+def test_no_artifacts(dbt_cloud, client):
+    """A run without artifacts, for which dbt Cloud answers null, has none."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/", json={"data": None})
+    assert client.list_artifacts(1) == []
+
+
+@pytest.mark.parametrize("data", [{"a": 1}, "manifest.json", 5])
+def test_artifacts_that_are_no_list(dbt_cloud, client, data):
+    """Letters and keys are no paths: an answer that is no list is an error."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/", json={"data": data})
+    with pytest.raises(DbtCloudServerError, match="the answer is no list"):
+        client.list_artifacts(1)
+
+
+@pytest.mark.parametrize(
+    "path", ["", " ", "/", "/etc/passwd", "..", "../x", "a/../b", "a/..", ".", "a/./b", "a//../b", "//x"]
+)
+def test_paths_that_leave_the_run_are_refused(client, sent, path):
+    """A path that is empty, absolute or leads elsewhere is refused before anything is sent."""
+    with (
+        pytest.raises(DbtCloudConfigurationError, match="relative") as caught,
+        client.stream_artifact(1, path),
+    ):
+        pass
+    assert repr(path) in str(caught.value)
+    assert sent() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "quoted"),
+    [
+        ("run_results.json", "run_results.json"),
+        ("compiled/kaffa/models/a b.sql", "compiled/kaffa/models/a%20b.sql"),
+        ("a?b#c%2e%2e&d=e+f;g", "a%3Fb%23c%252e%252e%26d%3De%2Bf%3Bg"),
+        ("caf\u00e9/\U0001f680.sql", "caf%C3%A9/%F0%9F%9A%80.sql"),
+        ("a\\..\\b", "a%5C..%5Cb"),
+        ("a\r\nX: y\x00", "a%0D%0AX%3A%20y%00"),
+        ("...", "..."),
+        ("..a/b..", "..a/b.."),
+    ],
+)
+def test_odd_paths_are_quoted(serve, make_credentials, answer, path, quoted):
+    """An artifact's path arrives as it is, whatever stands in it, and without a slash at its end."""
+    server = serve(lambda *_: answer(body=b"x"))
+    client = Client(make_credentials(server.url), retries=Retries(limit=1))
+    with client.stream_artifact(1, path) as pieces:
+        assert b"".join(pieces) == b"x"
+    assert server.requests[0].target == f"{V2}runs/1/artifacts/{quoted}"
+
+
+@pytest.mark.parametrize(("step", "query"), [(None, {}), (4, {"step": "4"})])
+def test_artifact_of_a_step(dbt_cloud, client, sent, step, query):
+    """An artifact is that of one step if there is one named, and raw bytes."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/run_results.json", body=b"\xff\x00")
+    with client.stream_artifact(1, "run_results.json", step=step) as pieces:
+        assert b"".join(pieces) == b"\xff\x00"
+    assert sent() == [("GET", f"{V2}runs/1/artifacts/run_results.json", query, None)]
+
+
+def test_an_artifact_that_is_not_there(dbt_cloud, client):
+    """An artifact that is not there, or not yet, is not found."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/catalog.json", status=404)
+    with pytest.raises(DbtCloudNotFound), client.stream_artifact(1, "catalog.json"):
+        pass
+
+
+def test_an_artifact_that_breaks_off_is_not_begun_again(serve, make_credentials, answer):
+    """What comes after the first bytes is not repeated behind the back of whoever has them."""
+    server = serve(lambda *_: answer(body=b"half", content_length="8", connection="close"))
+    client = Client(make_credentials(server.url), retries=Retries(sleep=lambda _: None))
+    got = []
+    with pytest.raises(DbtCloudUnreachable), client.stream_artifact(1, "a.json") as pieces:
+        got.extend(pieces)
+    assert b"".join(got) in {b"", b"half"}
+    assert len(server.requests) == 1
+
+
+def test_an_artifact_that_is_left_early_gives_its_connection_back(serve, make_credentials, answer):
+    """Whoever stops reading leaves nothing open, and the client goes on."""
+    server = serve(lambda *_: answer(body=b"x" * 2**20))
+    client = Client(make_credentials(server.url), retries=Retries(limit=1))
+    for _ in range(2):
+        with client.stream_artifact(1, "a.json") as pieces:
+            next(pieces)
+    assert len(server.requests) == 2
+
+
+# --- the client itself ------------------------------------------------------------------------------------
+
+
+def test_hurried(serve, make_credentials):
+    """A client in a hurry has the same account, repeats nothing, and waits as long as it was told."""
+    server = serve(lambda *_: None)
+    hurried = Client(make_credentials(server.url)).hurried(1.5)
+    with pytest.raises(DbtCloudUnreachable):
+        hurried.cancel_run(1)
+    assert len(server.requests) == 1
+    assert hurried._credentials == make_credentials(server.url, timeout_seconds=1.5)
+
+
+def test_the_transport_is_a_parameter(make_credentials):
+    """Whoever has another way to dbt Cloud gives it to the client."""
+
+    class Fake:
+        def request(self, method, path, *, params, body):
+            return {"data": {"id": 9, "name": f"{method} {path} {params} {body}"}}
+
+    job = Client(make_credentials(), transport=Fake()).get_job(9)
+    assert job.name == f"GET {V2}jobs/9/ {{}} None"
+
+
+def test_repr_shows_no_token(client, token):
+    """A client says whom it talks to, and not how."""
+    assert repr(client) == f"<Client of account 7 at {HOST}>"
+    assert not [item for item in map(repr, vars(client).values()) if token in item]
+
+
+def test_every_error_names_the_whole_path(dbt_cloud, client):
+    """An error of dbt Cloud's and one of ours name a request alike."""
+    dbt_cloud.get(HOST + V2 + "runs/1/", status=500)
+    dbt_cloud.get(HOST + V2 + "runs/1/", json={"data": None})
+    dbt_cloud.get(HOST + V3 + "projects/", json={"data": None})
+    for ask, path in ((client.get_run, "/api/v2/accounts/7/runs/1/"),) * 2:
+        with pytest.raises(DbtCloudApiError) as caught:
+            ask(1)
+        assert caught.value.path == path
+    with pytest.raises(DbtCloudApiError) as caught:
+        list(client.list_projects())
+    assert caught.value.path == "/api/v3/accounts/7/projects/"
