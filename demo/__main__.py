@@ -34,8 +34,9 @@ DAG = "ferry_nightly"
 
 def main() -> int:
     """Run the demo, and return the exit code."""
-    # A closed terminal and a polite kill end the demo as Ctrl-C does: with everything stopped.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # A closed terminal and a polite kill end the demo as Ctrl-C does: with everything stopped. SIGINT is
+    # named because a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         with _home(), ExitStack() as stack:
