@@ -8,6 +8,7 @@ import airflow
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airflow_dbt_cloud.get_provider_info import get_provider_info
 
@@ -38,9 +39,9 @@ def manager():
     return manager
 
 
-def test_hook_is_registered(manager):
+def test_hook_is_registered():
     """Connections of type dbt_cloud get our hook."""
-    hook = manager.hooks["dbt_cloud"]
+    hook = ProvidersManagerTaskRuntime().hooks["dbt_cloud"]
     assert hook.hook_class_name == "airflow_dbt_cloud.hooks.DbtCloudHook"
     assert hook.hook_name == "dbt Cloud"
 
