@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import socket
 import ssl
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_TOKEN = "dbtc_local_token"  # noqa: S105 - it is no secret: it opens a server on this machine only
 STATE_FOLDER = ".dbt_cloud_local"
 _CANNOT_START = 2
+_LARGEST_PORT = 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def _serve(options: argparse.Namespace) -> None:
         faults.add(read_fault(text))
     with _listen(options.host, options.port) as listener:
         config = _uvicorn_config(options)
-        store = Store(options.state or folder.path / STATE_FOLDER, folder.jobs)
+        store = Store((options.state or folder.path / STATE_FOLDER).resolve(), folder.jobs)
         cloud = Cloud(
             folder,
             store,
@@ -143,6 +143,8 @@ async def _not_yet(*_: Any) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= _LARGEST_PORT:
+        raise StartError(f"cannot listen on {host} port {port}: expected 0 to {_LARGEST_PORT}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         # asyncio turns off Nagle's algorithm if the socket names its protocol; else each answer takes 40 ms.
@@ -150,8 +152,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(1024)
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise StartError(
             f"cannot listen on {host} port {port}: {reason}; choose another --port (0 picks a free one)"
         ) from error

@@ -61,13 +61,12 @@ class DbtProcess:
         with _POLLING:
             return self._process.exitcode
 
-    def interrupt(self) -> None:
-        """Ask dbt to stop: it interrupts its queries and writes what it has."""
+    def stop(self, grace: float) -> None:
+        """Ask dbt to stop, which interrupts its queries and writes what it has; kill it if it does not."""
         self._signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        """End it and everything that it started."""
-        self._signal(signal.SIGKILL)
+        if self.wait(grace) is None:
+            self._signal(signal.SIGKILL)
+            self.wait(grace)
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self._process.pid

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from airflow_dbt_cloud.local.artifacts import Snapshot, take_snapshot
 from airflow_dbt_cloud.local.dbt_process import DbtProcess, Invocation
 from airflow_dbt_cloud.local.records import Run, Status, Step
-from airflow_dbt_cloud.local.repository import Commit, GitError, Repository
+from airflow_dbt_cloud.local.repository import GitError, Repository
 from airflow_dbt_cloud.local.times import humanized_duration
 from airflow_dbt_cloud.local.workspace import Workspace
 
@@ -146,12 +146,14 @@ class Execution:
         with self._step("Clone git repository") as step:
             self._print(step, f"Cloning into '{self._workspace.project}'...\n")
             self._pause(site.start_delay(run))
-            commit = _commit(site.repository, run)
-            if commit is None:
-                self._workspace.copy_project(site.folder, site.store.folder)
-            else:
-                self._workspace.check_out(site.repository, commit)
             asked = run.trigger.git_sha or run.trigger.git_branch
+            commit = site.repository.find(run.trigger.git_sha, run.trigger.git_branch)
+            if commit is not None:
+                self._workspace.check_out(site.repository, commit)
+            elif asked:
+                raise GitError(f"There is no {asked} in the repository any more.")
+            else:
+                self._workspace.copy_project(site.folder, site.store.folder)
             self._print(step, "Successfully cloned repository.\n")
             self._print(step, f"Checking out to {asked}...\n" if asked else "Checking out default branch\n")
             if (shown := commit or site.repository.head()) is not None:
@@ -207,8 +209,10 @@ class Execution:
             try:
                 self._check_stop()
             except _Stopped as stopped:
-                _end(process, _GRACE_AT_SHUTDOWN if stopped.message is None else _GRACE)
+                process.stop(_GRACE_AT_SHUTDOWN if stopped.message is None else _GRACE)
                 raise
+        if exit_code < 0:
+            self._print(step, f"dbt was ended by signal {-exit_code}.\n")
         return exit_code
 
     def _dbt_environment(self) -> dict[str, str]:
@@ -306,24 +310,3 @@ class Execution:
 
 def _environment(folder: ProjectFolder, run: Run) -> Environment:
     return next(each for each in folder.environments if each.id == run.job.environment_id)
-
-
-def _commit(repository: Repository, run: Run) -> Commit | None:
-    """Find what the run asked for; without a request it gets the folder as it is."""
-    trigger = run.trigger
-    if not (trigger.git_sha or trigger.git_branch):
-        return None
-    if trigger.git_sha:
-        commit = repository.find_commit(trigger.git_sha)
-    else:
-        commit = repository.find_branch(trigger.git_branch or "")
-    if commit is None:
-        raise GitError(f"There is no {trigger.git_sha or trigger.git_branch} in the repository any more.")
-    return Commit(commit.sha, trigger.git_branch)
-
-
-def _end(process: DbtProcess, grace: float) -> None:
-    process.interrupt()
-    if process.wait(grace) is None:
-        process.kill()
-        process.wait(grace)

@@ -54,6 +54,13 @@ class Repository:
         commit = self._resolve(sha)
         return None if commit is None else Commit(commit, None)
 
+    def find(self, sha: str | None, branch: str | None) -> Commit | None:
+        """Find what a run asks for; of a commit and a branch, the commit counts."""
+        if sha is None:
+            return None if branch is None else self.find_branch(branch)
+        commit = self.find_commit(sha)
+        return None if commit is None else Commit(commit.sha, branch)
+
     def extract(self, commit: Commit, destination: Path) -> None:
         """Write the project folder as it is in a commit."""
         # From the top: in a folder that the commit does not have, git refuses.
@@ -84,5 +91,7 @@ class Repository:
         except FileNotFoundError:
             raise GitError("git is not installed") from None
         if done.returncode != 0:
-            raise GitError(done.stderr.decode("utf-8", "replace").strip() or f"git {' '.join(arguments)} failed")
+            raise GitError(
+                done.stderr.decode("utf-8", "replace").strip() or f"git {' '.join(arguments)} failed"
+            )
         return done.stdout

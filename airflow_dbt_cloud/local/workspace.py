@@ -67,7 +67,7 @@ class Workspace:
                 skipped |= folder.generated_folders.intersection(names)
             return skipped | {name for name in names if (folder.path / parent / name).resolve() == state}
 
-        shutil.copytree(folder.path, self.project, ignore=ignored, symlinks=True)
+        shutil.copytree(folder.path, self.project, ignore=ignored, ignore_dangling_symlinks=True)
 
     def check_out(self, repository: Repository, commit: Commit) -> None:
         """Write the project folder as it is in a commit."""

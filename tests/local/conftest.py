@@ -1,8 +1,9 @@
-"""What the tests of the local server share: a small dbt project, servers, and the contract with dbt Cloud's API.
+"""What the tests of the local server share: a small dbt project, servers, the contract with dbt Cloud's API.
 
-The contract is checked on every JSON answer that a test receives, if `DBT_CLOUD_OPENAPI_DIR` names the folder with dbt
-Cloud's two OpenAPI documents. Null is allowed for every property, because recorded answers have nulls that the documents
-do not declare; `format: date-time` is not checked, because run times are recorded with a blank.
+The contract is checked on every JSON answer that a test receives, if `DBT_CLOUD_OPENAPI_DIR` names the folder
+with dbt Cloud's two OpenAPI documents. Null is allowed for every property, because recorded answers have
+nulls that the documents do not declare; `format: date-time` is not checked, because run times are recorded with a
+blank.
 """
 
 import os
@@ -70,19 +71,25 @@ FILES = {
             columns: [{name: id, data_tests: [not_null]}]
     """,
     # Fails as long as nobody has put the file there.
-    "models/report.sql": "select * from read_csv('{{ env_var(\"DBT_LANDING\") }}/report.csv'), {{ ref('trips') }}",
+    "models/report.sql": """
+        select * from read_csv('{{ env_var("DBT_LANDING") }}/report.csv'), {{ ref('trips') }}
+    """,
     "models/summary.sql": "select count(*) as reports from {{ ref('report') }}",
-    "models/endless.sql": "select count(*) as n from range(1000000000) a, range(1000000000) b, {{ ref('trips') }}",
+    "models/endless.sql": """
+        select count(*) as n from range(1000000000) a, range(1000000000) b, {{ ref('trips') }}
+    """,
     "macros/greet.sql": """
         {% macro greet() %}
-          {{ log("<script>hello</script> " ~ target.schema ~ " " ~ target.name ~ " " ~ target.threads, info=true) }}
-          {{ log("run " ~ env_var("DBT_CLOUD_RUN_ID") ~ " because " ~ env_var("DBT_CLOUD_RUN_REASON"), info=true) }}
+          {% set run_id, reason = env_var("DBT_CLOUD_RUN_ID"), env_var("DBT_CLOUD_RUN_REASON") %}
+          {{ log("<script>hello</script> " ~ [target.schema, target.name, target.threads], info=true) }}
+          {{ log("run " ~ run_id ~ " because " ~ reason, info=true) }}
         {% endmacro %}
     """,
 }
 
 
 def write_project(folder):
+    """Write the files of the project."""
     for name, text in FILES.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -91,9 +98,13 @@ def write_project(folder):
 
 
 def git(folder, *arguments):
+    """Call git, and give what it says."""
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
     done = subprocess.run(
-        ["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True, text=True
+        ["git", "-C", str(folder), *identity, *arguments],  # noqa: S607 - whichever git there is
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 
@@ -104,7 +115,11 @@ def write_repository(folder):
     git(folder, "init", "--quiet", "--initial-branch=main")
     for branch, file, text in (
         ("main", None, None),
-        ("polite", "macros/greet.sql", '{% macro greet() %}{{ log("good morning", info=true) }}{% endmacro %}'),
+        (
+            "polite",
+            "macros/greet.sql",
+            '{% macro greet() %}{{ log("good morning", info=true) }}{% endmacro %}',
+        ),
         ("broken", "models/trips.sql", "select * from {{ ref('no_such_boat') }}"),
     ):
         git(folder, "checkout", "--quiet", "-B", branch, *([] if file is None else ["main"]))
@@ -131,7 +146,7 @@ class Contract:
     def __init__(self, folder):
         self._schemas = []
         for name in ("openapi-v2.yaml", "openapi-v3.yaml") if folder else ():
-            document = yaml.load((Path(folder) / name).read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506 - safe
+            document = yaml.load((Path(folder) / name).read_bytes(), Loader=yaml.CSafeLoader)
             components = _nullable(document["components"])
             for template, methods in document["paths"].items():
                 pattern = re.compile(re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(template)))
@@ -145,7 +160,9 @@ class Contract:
             self._schemas.append((pattern, method.upper(), jsonschema.Draft202012Validator(schema)))
 
     def check(self, method, path, response):
-        if "application/json" not in response.headers.get("content-type", "") or "/artifacts/" in path.rstrip("/"):
+        if "application/json" not in response.headers.get("content-type", "") or "/artifacts/" in path.rstrip(
+            "/"
+        ):
             return
         value = response.json()
         if path.startswith("/api/") and "detail" not in value:
@@ -172,7 +189,7 @@ def _nullable(value):
 
 
 class Api:
-    """A client as simple as can be: paths are relative to the account, every answer is held to the contract."""
+    """A simple client: paths are relative to the account, every answer is held to the contract."""
 
     def __init__(self, session, base_url, contract):
         self.session, self.base_url, self._contract = session, base_url, contract
@@ -221,20 +238,33 @@ class Api:
         assert self.ask("DELETE", "/local/faults/").status_code == 204
 
 
+def _ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class Server:
     """A server in a process of its own."""
 
     def __init__(self, folder, *arguments, verify=True, token=TOKEN, environment=None):
         self.log = folder.parent / f"{folder.name}-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "airflow_dbt_cloud.local", "--project", str(folder), "--port", "0", *arguments]
-        # With a quiet SIGINT, as under a shell's &, to see that dbt is interrupted all the same.
+        command = [
+            sys.executable,
+            "-m",
+            "airflow_dbt_cloud.local",
+            "--project",
+            str(folder),
+            "--port",
+            "0",
+            *arguments,
+        ]
+        # Interrupts are ignored, as under a shell's &: dbt must be interrupted all the same.
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "DBT_LANDING": str(folder.parent), **(environment or {})},
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+                preexec_fn=_ignore_interrupts,  # noqa: PLW1509 - the tests start no threads
             )
         self.lines = []
         while not self.lines or not self.lines[-1].startswith("Token: "):
@@ -298,6 +328,7 @@ class Clock:
 
 @pytest.fixture
 def clock():
+    """Give a clock that stands still."""
     return Clock()
 
 
@@ -325,7 +356,7 @@ def standing():
 
 
 @pytest.fixture
-def api(cloud, standing):
+def api(cloud, standing):  # noqa: ARG001 - runs of earlier tests are forgotten
     """Give a client of that account, without a server process."""
     application = Application(cloud, {TOKEN: "local", "dbtc_second": "second"})
     return Api(TestClient(application, client=("127.0.0.1", 1)), "", CONTRACT)

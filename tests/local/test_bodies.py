@@ -38,7 +38,10 @@ def job_body(api):
         ({"cause": "x", "threads_override": "4"}, {"threads_override": "'4' is not of type 'integer'"}),
         ({"cause": "x", "threads_override": True}, {"threads_override": "True is not of type 'integer'"}),
         ({"cause": "x", "threads_override": 0}, {"threads_override": "0 is less than the minimum of 1"}),
-        ({"cause": "x", "generate_docs_override": 1}, {"generate_docs_override": "1 is not of type 'boolean'"}),
+        (
+            {"cause": "x", "generate_docs_override": 1},
+            {"generate_docs_override": "1 is not of type 'boolean'"},
+        ),
         ({"cause": "x", "steps_override": "dbt run"}, {"steps_override": "'dbt run' is not of type 'array'"}),
         (
             {"cause": "x", "steps_override": ["ls"]},
@@ -73,9 +76,21 @@ def test_a_body_that_is_no_json(api):
 def test_every_field_may_be_null(api):
     """An explicit null is as good as absent, for every field but cause."""
     fields = dict.fromkeys(
-        "git_sha git_branch azure_pull_request_id github_pull_request_id gitlab_merge_request_id "
-        "non_native_pull_request_id schema_override dbt_version_override threads_override target_name_override "
-        "generate_docs_override timeout_seconds_override steps_override".split()
+        [
+            "git_sha",
+            "git_branch",
+            "azure_pull_request_id",
+            "github_pull_request_id",
+            "gitlab_merge_request_id",
+            "non_native_pull_request_id",
+            "schema_override",
+            "dbt_version_override",
+            "threads_override",
+            "target_name_override",
+            "generate_docs_override",
+            "timeout_seconds_override",
+            "steps_override",
+        ]
     )
     assert api.trigger("Report", **fields)["status"] == 1
 
@@ -101,7 +116,11 @@ def test_a_job_is_created(api, job_body):
     response = api.post("jobs/", job_body)
     assert response.status_code == 201
     job = response.json()["data"]
-    assert (job["name"], job["execute_steps"], job["settings"]["threads"]) == ("Made by hand", ["dbt build"], 2)
+    assert (job["name"], job["execute_steps"], job["settings"]["threads"]) == (
+        "Made by hand",
+        ["dbt build"],
+        2,
+    )
     assert api.trigger("Made by hand")["job"]["execution"] == {"timeout_seconds": 60}
 
 

@@ -14,6 +14,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def logs(run):
+    """Give the logs of all steps, without colours."""
     return [ANSI.sub("", step["logs"]) for step in run["run_steps"]]
 
 
@@ -40,7 +41,7 @@ def report(server, started):
 
 
 def test_steps(nightly):
-    """A run clones, makes a profile and invokes deps, source freshness, the commands and docs, each with its log."""
+    """A run clones, makes a profile, invokes deps, freshness, the commands and docs, each with its log."""
     assert nightly["status_humanized"] == "Success", logs(nightly)[-1]
     assert [step["name"] for step in nightly["run_steps"]] == [
         "Clone git repository",
@@ -81,7 +82,8 @@ def test_artifacts_by_step(server, nightly):
     assert {"manifest.json", "run_results.json", "catalog.json", "sources.json"} <= set(server.api.data(base))
     assert "compiled/ferry/models/trips.sql" in server.api.data(base)
     which = {
-        step: server.api.get(f"{base}run_results.json", step=step).json()["args"]["which"] for step in (5, 6, 7, 8)
+        step: server.api.get(f"{base}run_results.json", step=step).json()["args"]["which"]
+        for step in (5, 6, 7, 8)
     }
     assert which == {5: "seed", 6: "run", 7: "test", 8: "generate"}
     for step in (1, 2, 3, 4):
@@ -93,8 +95,12 @@ def test_artifacts_by_step(server, nightly):
 
 
 def test_failure_and_retry(server, report):
-    """A failed command ends the run; the retry does what failed or was skipped, then the commands not yet reached."""
-    assert (report["status"], report["status_message"], report["is_error"]) == (20, "dbt command failed", True)
+    """A failed command ends the run; a retry does what failed or was skipped, then the rest."""
+    assert (report["status"], report["status_message"], report["is_error"]) == (
+        20,
+        "dbt command failed",
+        True,
+    )
     assert [step["status"] for step in report["run_steps"]] == [10, 10, 10, 10, 20], "the rest is not listed"
     assert "report.csv" in logs(report)[-1]
     assert report["can_retry"]
@@ -126,14 +132,17 @@ def test_overrides(server):
     done = server.api.finish(run["id"])
     names = [step["name"] for step in done["run_steps"]]
     assert names[1] == "Create profile from connection DuckDB (override schema to 'mine')"
-    assert names[4:] == ["Invoke dbt with `dbt run-operation greet`", "Invoke dbt with `dbt run-operation 'greet`"]
-    assert "<script>hello</script> mine ci 7" in logs(done)[4]
+    assert names[4:] == [
+        "Invoke dbt with `dbt run-operation greet`",
+        "Invoke dbt with `dbt run-operation 'greet`",
+    ]
+    assert "<script>hello</script> ['mine', 'ci', 7]" in logs(done)[4]
     assert f"run {run['id']} because nothing <b>special</b>" in logs(done)[4]
     assert (done["status"], done["dbt_version"]) == (20, "1.11")
     assert logs(done)[5] == "This command cannot be read: No closing quotation\n"
     assert not done["has_docs_generated"]
     page = server.api.ask("GET", done["href"].removeprefix(server.url), token=None).text
-    assert "&lt;script&gt;hello&lt;/script&gt; mine ci 7" in page
+    assert "&lt;script&gt;hello&lt;/script&gt; [&#x27;mine&#x27;, &#x27;ci&#x27;, 7]" in page
     assert "<script>hello" not in page
 
 
@@ -157,7 +166,7 @@ def test_commits(server):
 
 
 def test_a_project_that_cannot_be_parsed(server):
-    """dbt's message is in the log, the run is an error, and there is nothing to retry."""
+    """The message of dbt is in the log, the run is an error, and there is nothing to retry."""
     run = server.api.trigger("Greeting", git_branch="broken", steps_override=["dbt build"])
     done = server.api.finish(run["id"])
     assert (done["status"], done["retry_not_supported_reason"]) == (20, "RETRY_NO_RUN_RESULTS")
@@ -173,7 +182,7 @@ def test_a_command_that_dbt_does_not_know(server):
 
 
 def test_cancel_interrupts_dbt(server):
-    """A cancel interrupts the query that dbt waits for; what had been built is in the artifacts; who did it is known."""
+    """A cancel interrupts dbt's query; what had been built is in the artifacts; who did it is known."""
     run = server.api.trigger("Endless")
 
     def is_building():
@@ -194,7 +203,9 @@ def test_cancel_interrupts_dbt(server):
 
 def test_timeout(server):
     """A run that takes too long is cancelled by dbt Cloud itself, with the recorded message."""
-    run = server.api.trigger("Endless", timeout_seconds_override=1, steps_override=["dbt run --select +endless"])
+    run = server.api.trigger(
+        "Endless", timeout_seconds_override=1, steps_override=["dbt run --select +endless"]
+    )
     done = server.api.finish(run["id"], "run_steps,audit")
     assert (done["status"], done["is_cancelled"]) == (30, True)
     assert done["status_message"] == (
@@ -212,7 +223,9 @@ def test_jobs_side_by_side(server):
     ci = [server.api.trigger("Idle", github_pull_request_id=7, git_branch="polite") for _ in range(2)]
     try:
         for run in (first, other, ci[1]):
-            wait_until(lambda run=run: server.api.data(f"runs/{run['id']}/")["status"] == 3, "three runs at a time")
+            wait_until(
+                lambda run=run: server.api.data(f"runs/{run['id']}/")["status"] == 3, "three runs at a time"
+            )
         assert server.api.data(f"runs/{second['id']}/")["blocked_by"] == [first["id"]]
         older = server.api.finish(ci[0]["id"])
         assert "newer commit" in older["status_message"]
@@ -226,7 +239,7 @@ def test_jobs_side_by_side(server):
 
 
 def test_two_jobs_of_one_environment_take_turns(server):
-    """dbt commands on one warehouse file wait for each other, so none finds it locked."""
+    """Commands on one warehouse file wait for each other, so none finds it locked."""
     overrides = {"steps_override": ["dbt seed", "dbt run --select trips"]}
     runs = [server.api.trigger(job, schema_override=job, **overrides) for job in ("Report", "Greeting")]
     runs.append(server.api.trigger("Greeting", gitlab_merge_request_id=11, **overrides))

@@ -14,9 +14,15 @@ HTML = "text/html; charset=utf-8"
     ("text", "expected"),
     [
         ("lose_reply", Fault("lose_reply")),
-        ("lose_reply:method=POST,path=/run/$,times=1", Fault("lose_reply", method="POST", path="/run/$", times=1)),
+        (
+            "lose_reply:method=POST,path=/run/$,times=1",
+            Fault("lose_reply", method="POST", path="/run/$", times=1),
+        ),
         ("status:code=429,retry_after=2", Fault("status", code=429, retry_after=2.0)),
-        ("refuse:path=runs/\\d{1,3}/,rate=0.5,seed=3", Fault("refuse", path="runs/\\d{1,3}/", rate=0.5, seed=3)),
+        (
+            "refuse:path=runs/\\d{1,3}/,rate=0.5,seed=3",
+            Fault("refuse", path="runs/\\d{1,3}/", rate=0.5, seed=3),
+        ),
         ('{"kind": "slow_start", "wait": 30, "job_id": 7}', Fault("slow_start", wait=30.0, job_id=7)),
         ("rotate_token:token=new", Fault("rotate_token", token="new")),
     ],
@@ -76,7 +82,11 @@ def test_the_endpoint(api):
         ({"code": 429, "retry_after": 0.5}, "application/json", {"retry-after": "0.5"}),
         ({"code": 502, "body": "html"}, HTML, {}),
         ({"code": 500, "body": "empty"}, None, {}),
-        ({"code": 301, "body": "empty", "location": "https://elsewhere.example"}, None, {"location": "https://e"}),
+        (
+            {"code": 301, "body": "empty", "location": "https://elsewhere.example"},
+            None,
+            {"location": "https://e"},
+        ),
     ],
 )
 def test_status(api, keys, content_type, headers):

@@ -16,8 +16,12 @@ EVIL = "<script>alert(1)</script>"
 def run(api, cloud, standing):
     """Give a finished run whose cause and log try to run a script."""
     run = api.trigger("Report", cause=EVIL, schema_override=EVIL)
-    for index, name in enumerate(("Clone git repository", f"Invoke dbt with `dbt run --select '{EVIL}'`"), start=1):
-        step = Step(cloud.store.next_id(), index, name, 0.0, status=Status.ERROR, started_at=0.0, finished_at=5.0)
+    for index, name in enumerate(
+        ("Clone git repository", f"Invoke dbt with `dbt run --select '{EVIL}'`"), start=1
+    ):
+        step = Step(
+            cloud.store.next_id(), index, name, 0.0, status=Status.ERROR, started_at=0.0, finished_at=5.0
+        )
         cloud.store.add_step(run["id"], step)
         folder = cloud.store.step_folder(run["id"], index)
         (folder / "target" / "compiled").mkdir(parents=True)
@@ -29,6 +33,7 @@ def run(api, cloud, standing):
 
 
 def page(api, path):
+    """Get a page, without a token."""
     response = api.ask("GET", path, token=None)
     assert response.status_code == 200
     return response
@@ -80,7 +85,13 @@ def test_pages_that_are_not_there(api):
     """A wrong path is a page too, and says nothing about tokens."""
     run = api.trigger("Report")
     base = f"/deploy/{run['account_id']}/projects/{run['project_id']}"
-    for path in ("/x", f"{base}/runs/1/", f"{base}/jobs/1/", f"{base}1/runs/{run['id']}/", f"/deploy/1{base[7:]}/runs/1/"):
+    for path in (
+        "/x",
+        f"{base}/runs/1/",
+        f"{base}/jobs/1/",
+        f"{base}1/runs/{run['id']}/",
+        f"/deploy/1{base[7:]}/runs/1/",
+    ):
         response = api.ask("GET", path, token=None)
         assert response.status_code == 404
         assert "There is no such page" in response.text
@@ -100,6 +111,9 @@ def test_no_page_has_the_token(api, run):
 
 
 def test_colours():
-    """dbt's colours become spans, other control sequences vanish, and what is open is closed."""
+    """Colours become spans, other control sequences vanish, and what is open is closed."""
     text = "a\x1b[0m \x1b[31m<b>\x1b[0m \x1b[2K\x1b[1;33mc\x07"
-    assert log_html(text) == 'a <span style="color:var(--red)">&lt;b&gt;</span> <span style="color:var(--yellow)">c</span>'
+    assert (
+        log_html(text)
+        == 'a <span style="color:var(--red)">&lt;b&gt;</span> <span style="color:var(--yellow)">c</span>'
+    )

@@ -11,12 +11,18 @@ def fail(cloud, execution, command="dbt build --exclude endless", *, results=Tru
         step = Step(cloud.store.next_id(), number, "x", 0.0, status=Status.SUCCESS)
         cloud.store.add_step(execution.run_id, step)
     cloud.store.update_step(
-        execution.run_id, index, command=command, status=Status.ERROR, has_run_results=results, has_artifacts=results
+        execution.run_id,
+        index,
+        command=command,
+        status=Status.ERROR,
+        has_run_results=results,
+        has_artifacts=results,
     )
     execution.end(Status.ERROR, status_message="dbt command failed")
 
 
 def status(api, run):
+    """Ask for the status of a run."""
     return api.data(f"runs/{run['id']}/")["status"]
 
 
@@ -172,7 +178,7 @@ def test_rerun_after_failure(api, cloud, standing):
 
 
 def test_thousands_of_runs(api, cloud, standing):
-    """With thousands of runs in the state and hundreds queued, every request is still answered from memory."""
+    """With thousands of runs in the state and hundreds queued, lists are right and the queue moves."""
     cloud.queue_limit = 500
     finished = api.trigger("Idle")["id"]
     standing[finished].end()

@@ -10,7 +10,10 @@ JOB = Job(id=1, name="J", environment_id=2, commands=("dbt build",), created_at=
 
 
 def new_run(store, **fields):
-    trigger = Trigger(id=store.next_id(), cause="x", job_definition_id=1, steps_override=("dbt run",), created_at=0.0)
+    """Make a run of the job."""
+    trigger = Trigger(
+        id=store.next_id(), cause="x", job_definition_id=1, steps_override=("dbt run",), created_at=0.0
+    )
     return Run(
         id=store.next_id(),
         job=JOB,
@@ -97,7 +100,9 @@ TIMES = {"created_at": 0.0, "updated_at": 0.0}
 def test_one_server_to_a_folder(tmp_path, clock):
     """A second server on a state folder is refused, with what to do."""
     store = Store(tmp_path, [], clock)
-    with pytest.raises(StartError, match=r"another local server \(process \d+\) uses the state folder .*--state"):
+    with pytest.raises(
+        StartError, match=r"another local server \(process \d+\) uses the state folder .*--state"
+    ):
         Store(tmp_path, [], clock)
     store.close()
     Store(tmp_path, [], clock).close()
@@ -106,7 +111,7 @@ def test_one_server_to_a_folder(tmp_path, clock):
 def test_a_folder_that_cannot_be(tmp_path, clock):
     """A state folder that cannot be made is explained."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StartError, match="cannot be used: .*choose another with --state"):
+    with pytest.raises(StartError, match=r"cannot be used: .*choose another with --state"):
         Store(tmp_path / "file", [], clock)
 
 

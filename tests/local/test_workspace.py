@@ -12,7 +12,14 @@ from .conftest import git, write_repository
 
 def test_the_working_copy_is_clean(project, tmp_path):
     """A copy has the project's files and nothing that dbt, git or this server made."""
-    for path in ("target/manifest.json", "logs/dbt.log", "dbt_packages/a/b.sql", ".git/HEAD", "state/x", ".venv/y"):
+    for path in (
+        "target/manifest.json",
+        "logs/dbt.log",
+        "dbt_packages/a/b.sql",
+        ".git/HEAD",
+        "state/x",
+        ".venv/y",
+    ):
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text("x")
     (project / "models" / "target").mkdir()
@@ -26,7 +33,9 @@ def test_the_working_copy_is_clean(project, tmp_path):
         "models",
         "seeds",
     ]
-    assert (workspace.project / "models" / "target" / "a.sql").exists(), "only the folders at the top are dbt's"
+    assert (workspace.project / "models" / "target" / "a.sql").exists(), (
+        "only the folders at the top are dbt's"
+    )
 
 
 def test_generated_folders_have_the_names_of_the_project(project, tmp_path):
@@ -40,7 +49,7 @@ def test_generated_folders_have_the_names_of_the_project(project, tmp_path):
 
 
 def test_the_environment_of_dbt():
-    """dbt sees DBT_* of the server's environment but what a run sets itself, and nothing private."""
+    """A run's dbt sees DBT_* of the server's environment but what a run sets itself, and nothing private."""
     given = {
         "DBT_LANDING": "/x",
         "DBT_ENV_CUSTOM_ENV_A": "a",
@@ -98,7 +107,7 @@ def test_outside_of_a_repository(project):
 
 
 def test_snapshots(tmp_path):
-    """A snapshot has JSON files, compiled/ and run/; what did not change costs no room, what changes does not show."""
+    """A snapshot has JSON files, compiled/ and run/; what did not change costs no room."""
     target = tmp_path / "target"
     (target / "compiled" / "p").mkdir(parents=True)
     (target / "manifest.json").write_text("1")
