@@ -43,6 +43,7 @@ def test_pickle(error):
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert type(copy) is type(error)
     assert (str(copy), repr(copy), vars(copy)) == (str(error), repr(error), vars(error))
+    assert vars(type(error)(*error.args)) == vars(error)
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
