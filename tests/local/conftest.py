@@ -1,9 +1,8 @@
 """What the tests of the local server share: a small dbt project, servers, the contract with dbt Cloud's API.
 
-The contract is checked on every JSON answer that a test receives, if `DBT_CLOUD_OPENAPI_DIR` names the folder
-with dbt Cloud's two OpenAPI documents. Null is allowed for every property, because recorded answers have
-nulls that the documents do not declare; `format: date-time` is not checked, because run times are recorded with a
-blank.
+The contract is checked on every JSON answer that a test receives, if `DBT_CLOUD_OPENAPI_DIR` names the
+folder with dbt Cloud's two OpenAPI documents. Null is allowed for every property, because recorded answers have nulls
+that the documents do not declare. `format: date-time` is not checked: run times are recorded with a blank.
 """
 
 import os
@@ -245,7 +244,7 @@ def _ignore_interrupts():
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, folder, *arguments, verify=True, token=TOKEN, environment=None):
+    def __init__(self, folder, *arguments, verify=True):
         self.log = folder.parent / f"{folder.name}-{time.monotonic_ns()}.log"
         command = [
             sys.executable,
@@ -263,7 +262,7 @@ class Server:
                 command,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "DBT_LANDING": str(folder.parent), **(environment or {})},
+                env={**os.environ, "DBT_LANDING": str(folder.parent)},
                 preexec_fn=_ignore_interrupts,  # noqa: PLW1509 - the tests start no threads
             )
         self.lines = []
@@ -277,7 +276,6 @@ class Server:
         session.verify = verify
         session.trust_env = False
         self.api = Api(session, self.url, CONTRACT)
-        self.token = token
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)

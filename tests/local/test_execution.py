@@ -1,8 +1,11 @@
 """Tests of `airflow_dbt_cloud.local.execution`: real runs of real dbt."""
 
 import json
+import os
 import re
+import signal
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -199,6 +202,30 @@ def test_cancel_interrupts_dbt(server):
     results = server.api.get(f"runs/{run['id']}/artifacts/run_results.json").json()["results"]
     assert {result["unique_id"]: result["status"] for result in results}["model.ferry.trips"] == "success"
     assert done["retry_not_supported_reason"] == "RETRY_NOT_FAILED_RUN"
+
+
+def test_a_dbt_that_is_killed(server):
+    """A dbt process that somebody kills fails its step, and the log says so."""
+    run = server.api.trigger("Endless", steps_override=["dbt run --select +endless"])
+
+    def find_dbt():
+        folder = f"/work/{run['id']}/target"
+        return [entry for entry in Path("/proc").glob("[0-9]*/cwd") if folder in _target(entry)]
+
+    found = wait_until(find_dbt, "the dbt process")
+    wait_until(lambda: len(server.api.run(run["id"])["run_steps"]) == 4, "the step after deps")
+    found = wait_until(find_dbt, "the dbt process of that step")
+    os.kill(int(found[0].parent.name), signal.SIGKILL)
+    done = server.api.finish(run["id"])
+    assert (done["status"], done["retry_not_supported_reason"]) == (20, "RETRY_NO_RUN_RESULTS")
+    assert logs(done)[-1].endswith("dbt was ended by signal 9.\n")
+
+
+def _target(link):
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def test_timeout(server):

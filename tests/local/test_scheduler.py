@@ -2,7 +2,13 @@
 
 import pytest
 
+from airflow_dbt_cloud.local.cloud import Cloud
+from airflow_dbt_cloud.local.faults import Faults
+from airflow_dbt_cloud.local.project import read_project
 from airflow_dbt_cloud.local.records import Status, Step
+from airflow_dbt_cloud.local.store import Store
+
+from .conftest import wait_until
 
 
 def fail(cloud, execution, command="dbt build --exclude endless", *, results=True, index=5):
@@ -191,3 +197,19 @@ def test_thousands_of_runs(api, cloud, standing):
     }
     standing[queued[0]].end()
     assert api.data(f"runs/{queued[1]}/")["status"] == 3
+
+
+def test_a_state_that_cannot_be_written(project, tmp_path):
+    """A run whose files cannot be written ends as an internal error that says why, and frees its slot."""
+    folder = read_project(project)
+    store = Store(tmp_path / "state", folder.jobs)
+    (store.folder / "runs").write_text("in the way")
+    cloud = Cloud(folder, store, Faults(), dbt_version="1.11.16", run_slots=1)
+    for job in folder.jobs[:2]:
+        run = cloud.trigger(job, {"cause": "x"}, "local")
+        wait_until(lambda run=run: store.find_run(run.id).status.is_terminal, "the end of the run")
+        ended = store.find_run(run.id)
+        assert ended.status is Status.ERROR
+        assert ended.status_message.startswith("Internal error: ")
+        assert "Not a directory" in ended.status_message
+    store.close()
