@@ -2,7 +2,7 @@
 One request to dbt Cloud: the only module that knows `requests`.
 
 A request ends in one of three ways: the JSON of dbt Cloud's envelope (or the bytes of an artifact), a
-`DbtCloudApiError` (an answer that we dislike; `judge` decides which), or `DbtCloudUnreachable` (no answer).
+`DbtCloudApiError` (an answer that we dislike; `answers` says which), or `DbtCloudUnreachable` (no answer).
 Nothing is repeated here.
 
 What `requests` would do by itself is switched off: `.netrc` does not replace our token (explicit `auth`),
@@ -13,14 +13,11 @@ other side sent back.
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -30,23 +27,15 @@ import urllib3
 from requests.auth import AuthBase
 
 from airflow_dbt_cloud import __version__
-from airflow_dbt_cloud.errors import (
-    DbtCloudApiError,
-    DbtCloudInvalidRequest,
-    DbtCloudNotFound,
-    DbtCloudRateLimited,
-    DbtCloudRedirected,
-    DbtCloudServerError,
-    DbtCloudUnauthorized,
-    DbtCloudUnreachable,
-)
+from airflow_dbt_cloud.answers import MAX_WORDS, error_of, judge
+from airflow_dbt_cloud.errors import DbtCloudUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_dbt_cloud.credentials import Credentials
 
-__all__ = ["Transport", "judge"]
+__all__ = ["Transport"]
 
 CONNECT_TIMEOUT = 10.0
 # `requests` bounds each read, not their sum: a body that trickles would last for ever.
@@ -54,8 +43,6 @@ TOTAL_TIMEOUT = 60.0
 MAX_JSON_BYTES = 32 * 2**20
 PIECE_BYTES = 2**16
 
-MAX_WORDS = 500
-MAX_RETRY_AFTER = 86_400.0
 
 # What can only happen before the request is sent: the name, the socket, the server's certificate. Other TLS
 # errors may also come when it is on its way, and count as such; so does urllib3's `ProxyError`, which is also
@@ -149,7 +136,7 @@ class Transport:
             return self._pieces(response, "GET", path)
         content = self._read(response, "GET", path, self._clock() + TOTAL_TIMEOUT)
         status, secret = response.status_code, self._credentials.token
-        raise _error("GET", path, status, response.headers, content, secret=secret)
+        raise error_of("GET", path, status, response.headers, content, secret=secret)
 
     @contextmanager
     def _answer(
@@ -254,95 +241,6 @@ class _Nobody(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
-
-
-def judge(
-    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes, *, secret: str = ""
-) -> dict[str, Any]:
-    """
-    Return the envelope of a good answer, or raise the error that a bad one means.
-
-    :param secret: is blanked out of what the error says.
-    :raises DbtCloudApiError: of the kind that the status names. An answer that is no dbt Cloud envelope is a
-        `DbtCloudServerError` whatever its status: a proxy's page with status 200 is no news of a run.
-    """
-    envelope = _envelope(content)
-    if envelope is not None and 200 <= status < 300:
-        said = envelope.get("status")
-        if not isinstance(said, dict) or said.get("is_success") is not False:
-            return envelope
-        status = said["code"] if isinstance(said.get("code"), int) else 500
-    raise _error(method, path, status, headers, content, secret=secret)
-
-
-def _envelope(content: bytes) -> dict[str, Any] | None:
-    try:
-        envelope = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return envelope if isinstance(envelope, dict) and "data" in envelope else None
-
-
-def _error(
-    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes, *, secret: str = ""
-) -> DbtCloudApiError:
-    is_redirect = 300 <= status < 400
-    message = _whereto(headers.get("location", "")) if is_redirect else _message(headers, content)
-    message = message.replace(secret, "***") if secret else message
-    if status == 429:
-        return DbtCloudRateLimited(method, path, status, message, _retry_after(headers))
-    if status == 408 or not 300 <= status < 500:
-        return DbtCloudServerError(method, path, status, message, _retry_after(headers))
-    meanings: dict[int, type[DbtCloudApiError]] = {
-        401: DbtCloudUnauthorized,
-        403: DbtCloudUnauthorized,
-        404: DbtCloudNotFound,
-    }
-    refused = DbtCloudRedirected if is_redirect else DbtCloudInvalidRequest
-    return meanings.get(status, refused)(method, path, status, message)
-
-
-def _whereto(location: str) -> str:
-    # Only scheme and host: the rest of a storage's or a login page's URL may be a secret.
-    try:
-        place = urlsplit(location)
-        is_host = bool(place.hostname) and place.port != 0
-    except ValueError:
-        return "it does not say where it sends us."
-    if is_host:
-        scheme = f"{place.scheme}://" if place.scheme else ""
-        return f"it sends us to {scheme}{place.netloc.rpartition('@')[2]}."
-    if location.startswith("/"):
-        return "it sends us to another page of the same host."
-    return "it does not say where it sends us."
-
-
-def _message(headers: Mapping[str, str], content: bytes) -> str:
-    try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict) or not answer.keys() & {"status", "data", "detail"}:
-        kind = headers.get("content-type", "no content type").partition(";")[0][:100]
-        return f"the body is not dbt Cloud's JSON ({kind}, {len(content)} bytes)."
-    status = answer.get("status")
-    said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
-    specifics = answer.get("data")
-    if specifics and not isinstance(specifics, str):
-        specifics = json.dumps(specifics)
-    return " ".join(str(part)[:MAX_WORDS] for part in (said, specifics) if part) or "no explanation."
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), MAX_RETRY_AFTER)
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), MAX_RETRY_AFTER)
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:
