@@ -77,7 +77,7 @@ class Application:
             await response(scope, receive, send)
 
     def request_counts(self) -> dict[str, int]:
-        """How often each path of the API was asked, by method and template."""
+        """Count the requests to the API by method and path template."""
         with self._lock:
             return dict(sorted(self._counts.items()))
 

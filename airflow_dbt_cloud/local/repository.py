@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_PATIENCE = 60
+
+
 class GitError(Exception):
     """Git refused; the text is what it said."""
 
@@ -87,9 +90,11 @@ class Repository:
     def _run(self, *arguments: str) -> bytes:
         command = ["git", "-C", str(self.project), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=60)  # noqa: S603 - no shell
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE)  # noqa: S603 - no shell
         except FileNotFoundError:
             raise GitError("git is not installed") from None
+        except subprocess.TimeoutExpired:
+            raise GitError(f"git {' '.join(arguments)} did not end within {_PATIENCE} seconds") from None
         if done.returncode != 0:
             raise GitError(
                 done.stderr.decode("utf-8", "replace").strip() or f"git {' '.join(arguments)} failed"

@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 
 _RUN_IDS = 70_404_000_000_000
 _YEAR_2020_MS = 1_577_836_800_000
+_OWN_NAMES = {
+    ".gitignore",
+    "lock",
+    "runs",
+    "state.sqlite3",
+    "state.sqlite3-shm",
+    "state.sqlite3-wal",
+    "warehouse",
+    "work",
+}
 RESTARTED = "The local server was restarted while this run was going."
 
 
@@ -52,9 +62,15 @@ class Store:
             raise StartError(
                 f"the state folder {folder} cannot be used: {error}; choose another with --state"
             ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise StartError(
+                f"the state folder {folder} was written by another version ({error!r}); "
+                "delete it, or give another with --state"
+            ) from error
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        _refuse_other_folders(self.folder)
         self._lock_file = _lock(self.folder)
         (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
         (self.folder / "warehouse").mkdir(exist_ok=True)
@@ -205,6 +221,15 @@ class Store:
             self.update_run(
                 run.id, status=Status.CANCELLED, status_message=RESTARTED, finished_at=now, steps=steps
             )
+
+
+def _refuse_other_folders(folder: Path) -> None:
+    """Refuse a folder with other things in it: parts of a state folder are deleted now and then."""
+    names = {path.name for path in folder.iterdir()}
+    if other := sorted(names - _OWN_NAMES):
+        raise StartError(
+            f"{folder} is no state folder: found {other[0]!r} in it; give a new or empty folder with --state"
+        )
 
 
 def _lock(folder: Path) -> Any:

@@ -1,8 +1,9 @@
 """What the tests of the local server share: a small dbt project, servers, the contract with dbt Cloud's API.
 
 The contract is checked on every JSON answer that a test receives, if `DBT_CLOUD_OPENAPI_DIR` names the
-folder with dbt Cloud's two OpenAPI documents. Null is allowed for every property, because recorded answers have nulls
-that the documents do not declare. `format: date-time` is not checked: run times are recorded with a blank.
+folder with dbt Cloud's two OpenAPI documents. Null is allowed for every property, because recorded answers
+have nulls that the documents do not declare. `format: date-time` is not checked: run times are recorded with
+a blank.
 """
 
 import os

@@ -120,3 +120,24 @@ def test_a_damaged_state_is_explained(tmp_path, clock):
     (tmp_path / "state.sqlite3").write_text("no database at all, but long enough to be looked at" * 100)
     with pytest.raises(StartError, match="cannot be used: file is not a database"):
         Store(tmp_path, [], clock)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path, clock):
+    """A folder that holds something else is no state folder, and nothing in it is touched."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("x")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(
+        StartError, match=r"is no state folder: found 'photos' in it; give a new"
+    ):
+        Store(tmp_path, [], clock)
+    assert (tmp_path / "work" / "thesis.txt").exists()
+
+
+def test_the_state_of_another_version_is_explained(tmp_path, clock):
+    """A row that cannot be read is explained, with what to do."""
+    store = Store(tmp_path, [], clock)
+    store._write("runs", 1, {"id": 1, "job": {}})
+    store.close()
+    with pytest.raises(StartError, match=r"was written by another version .*delete it"):
+        Store(tmp_path, [], clock)
