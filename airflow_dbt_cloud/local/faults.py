@@ -195,7 +195,9 @@ def read_fault(text: str) -> Fault:
 
 
 def fault_from_json(values: object) -> Fault:
-    """Read a fault from a JSON object; numbers may be texts."""
+    """Read a fault from a JSON object, or from a JSON text in the short form; numbers may be texts."""
+    if isinstance(values, str):
+        return read_fault(values)
     if not isinstance(values, dict):
         raise FaultError(f"found {values!r}, expected a JSON object with the key kind")
     kind = values.get("kind")

@@ -70,6 +70,7 @@ def test_the_endpoint(api):
     assert refused.status_code == 400
     assert "cod" in refused.json()["detail"]
     assert api.post("/local/faults/", ["refuse"]).status_code == 400
+    assert api.post("/local/faults/", "status:code=503,times=0").json()["code"] == 503
     assert api.ask("GET", "/local/faults/", token="wrong").status_code == 401
     assert api.ask("PUT", "/local/faults/").status_code == 405
     api.clear_faults()

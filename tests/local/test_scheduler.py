@@ -8,7 +8,7 @@ from airflow_dbt_cloud.local.project import read_project
 from airflow_dbt_cloud.local.records import Status, Step
 from airflow_dbt_cloud.local.store import Store
 
-from .conftest import wait_until
+from .conftest import StandingExecution, wait_until
 
 
 def fail(cloud, execution, command="dbt build --exclude endless", *, results=True, index=5):
@@ -212,4 +212,24 @@ def test_a_state_that_cannot_be_written(project, tmp_path):
         assert ended.status is Status.ERROR
         assert ended.status_message.startswith("Internal error: ")
         assert "Not a directory" in ended.status_message
+    store.close()
+
+
+def test_a_queued_run_whose_environment_is_gone(project, tmp_path, standing):
+    """After a restart, what was queued goes on, but for runs whose environment is not declared any more."""
+    folder = read_project(project)
+    store = Store(tmp_path / "state", folder.jobs)
+    cloud = Cloud(folder, store, Faults(), dbt_version="1.11.16", run_slots=1, execution=StandingExecution)
+    first, lost, kept = (cloud.trigger(folder.jobs[index], {"cause": "x"}, "local") for index in (0, 1, 3))
+    store.close()
+    text = (project / "dbt_cloud.yml").read_text()
+    (project / "dbt_cloud.yml").write_text(text.replace("Staging", "Proving ground"))
+    folder = read_project(project)
+    store = Store(tmp_path / "state", folder.jobs)
+    cloud = Cloud(folder, store, Faults(), dbt_version="1.11.16", run_slots=1, execution=StandingExecution)
+    cloud.start()
+    assert store.find_run(first.id).status is Status.CANCELLED
+    assert store.find_run(lost.id).status is Status.CANCELLED
+    assert "not in dbt_cloud.yml any more" in store.find_run(lost.id).status_message
+    assert kept.id in standing
     store.close()

@@ -127,9 +127,7 @@ def test_a_folder_with_other_things_is_refused(tmp_path, clock):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("x")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(
-        StartError, match=r"is no state folder: found 'photos' in it; give a new"
-    ):
+    with pytest.raises(StartError, match=r"is no state folder: found 'photos' in it; give a new"):
         Store(tmp_path, [], clock)
     assert (tmp_path / "work" / "thesis.txt").exists()
 
