@@ -89,19 +89,18 @@ class Cloud:
 
     def trigger(self, job: Job, fields: dict[str, Any], by: str) -> Run:
         """Start a run of a job with what the request overrides."""
-        if job.deactivated:
-            raise InvalidRequest(f"Job {job.id} is deactivated.")
         self._check_git(fields)
         commands = fields.get("steps_override", job.commands)
         return self._submit(job, fields, commands, by)
 
     def retry(self, run: Run, by: str, category: str = "api") -> Run:
         """Resume a failed run at the command that failed."""
-        if (reason := self.why_not_retry(run)) is not None:
-            raise InvalidRequest(reason)
         commands = ("dbt retry", *failure_details(run).skipped_steps)
         fields = {**_overrides(run), "cause": RESUMED}
-        return self._submit(run.job, fields, commands, by, retrying_run_id=run.id, category=category)
+        with self.store.lock:  # of two retries at once, the second finds a newer run
+            if (reason := self.why_not_retry(run)) is not None:
+                raise InvalidRequest(reason)
+            return self._submit(run.job, fields, commands, by, retrying_run_id=run.id, category=category)
 
     def rerun(self, job: Job, by: str) -> Run:
         """Retry the job's latest run if it failed; else start a plain new one."""
@@ -145,6 +144,8 @@ class Cloud:
         retrying_run_id: int | None = None,
         category: str = "api",
     ) -> Run:
+        if self.find_job(job.id).deactivated:
+            raise InvalidRequest(f"Job {job.id} is deactivated.")
         if job.environment_id not in self.environments:
             raise InvalidRequest(f"The environment of job {job.id} is not in dbt_cloud.yml any more.")
         with self.store.lock:

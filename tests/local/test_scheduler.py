@@ -162,6 +162,16 @@ def test_other_reasons_against_a_retry(api, cloud, standing):
     assert api.data(f"runs/{done['id']}/retry/") == {"failed_step": None, "skipped_steps": []}
 
 
+def test_runs_of_a_deleted_job_are_not_retried(api, cloud, standing):
+    """A job that is gone starts nothing, by whatever way."""
+    run = api.trigger("Report")
+    fail(cloud, standing[run["id"]])
+    api.ask("DELETE", f"jobs/{run['job_id']}/")
+    assert api.post(f"runs/{run['id']}/retry/").status_code == 404
+    assert api.post(f"jobs/{run['job_id']}/rerun/").status_code == 404
+    assert len(api.data("runs/")) == 1
+
+
 def test_rerun_after_success(api, standing):
     """A rerun of a job that did not fail is a plain run, without overrides."""
     run = api.trigger("Report", schema_override="mine")
