@@ -93,6 +93,24 @@ class Credentials:
             msg = f"The connection {connection.conn_id!r} cannot be used: {error}"
             raise DbtCloudConfigurationError(msg) from None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not show in a log: the token as it is sent, and the proxies with their passwords."""
+        return (self.token, *self.proxies.values())
+
+    def check_place(self, base_url: str, account_id: int | None) -> None:
+        """
+        Make sure that a run which was started at `base_url` in `account_id` can be followed with these.
+
+        :raises DbtCloudConfigurationError: they lead elsewhere; names both places.
+        """
+        if (self.base_url, self.account_id) != (base_url, account_id):
+            msg = (
+                f"The connection now leads to account {self.account_id} at {self.base_url}; the run is in "
+                f"account {account_id} at {base_url}, and goes on."
+            )
+            raise DbtCloudConfigurationError(msg)
+
 
 def read_base_url(host: str | None, port: int | None = None, *, allow_http: bool = False) -> str:
     """

@@ -28,6 +28,8 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [{"integration-name": INTEGRATION, "python-modules": ["airflow_dbt_cloud.operators"]}],
+        "sensors": [{"integration-name": INTEGRATION, "python-modules": ["airflow_dbt_cloud.sensors"]}],
+        "triggers": [{"integration-name": INTEGRATION, "python-modules": ["airflow_dbt_cloud.triggers"]}],
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_dbt_cloud.hooks"]}],
         "extra-links": ["airflow_dbt_cloud.links.DbtCloudJobRunLink"],
         "connection-types": [_connection_type()],

@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run
     from airflow_dbt_cloud.waiting import Watch
 
-__all__ = ["DEFAULT_CHECK_INTERVAL", "DEFAULT_WAIT_TIMEOUT", "DbtCloudHook", "DbtCloudJobRunStatus"]
+__all__ = [
+    "DEFAULT_CHECK_INTERVAL",
+    "DEFAULT_WAIT_TIMEOUT",
+    "DbtCloudHook",
+    "DbtCloudJobRunStatus",
+    "make_hook",
+]
 
 DEFAULT_CHECK_INTERVAL = 60
 DEFAULT_WAIT_TIMEOUT = 7 * 24 * 60 * 60
@@ -209,19 +215,23 @@ class DbtCloudHook(BaseHook):
         """Ask for a watched run until it has ended, and return it, however it ended."""
         from airflow_dbt_cloud.waiting import wait_for_end
 
+        ask = self.asking(watch.run.id)
+        return wait_for_end(watch, ask, interval=check_interval, pause=pause)
+
+    def asking(self, run_id: int) -> Callable[[], Run]:
+        """Return a call that asks for a run once, and reads the connection anew after a token was refused."""
         client = self._make_client(retry_limit=1)
-        account = (client.base_url, client.account_id)
 
         def ask() -> Run:
             nonlocal client
             try:
-                return client.get_run(watch.run.id, include_related=("audit",))
+                return client.get_run(run_id, include_related=("audit",))
             except DbtCloudUnauthorized:
                 # The token may have been rotated meanwhile.
-                client = self._reread(account)
+                client = self._reread(client)
                 raise
 
-        return wait_for_end(watch, ask, interval=check_interval, pause=pause)
+        return ask
 
     def cancel_job_run(self, run_id: int | str) -> Run:
         """Ask dbt Cloud to cancel a run, and return it; it may take some seconds to stop."""
@@ -242,19 +252,14 @@ class DbtCloudHook(BaseHook):
         with self.get_conn().stream_artifact(parse_id("run_id", run_id), path, step=step) as pieces:
             return b"".join(pieces)
 
-    def _reread(self, account: tuple[str, int]) -> Client:
+    def _reread(self, old: Client) -> Client:
         try:
-            client = self._make_client(retry_limit=1)
+            credentials = self._credentials()
         except (AirflowException, AirflowRuntimeError, DbtCloudConfigurationError) as error:
             reason = f"the connection {self.dbt_cloud_conn_id!r} cannot be read: {error}"
             raise DbtCloudUnreachable("GET", "the run", reason, may_have_arrived=False) from error
-        if (client.base_url, client.account_id) != account:
-            msg = (
-                f"The connection {self.dbt_cloud_conn_id!r} now leads to account {client.account_id} at "
-                f"{client.base_url}; the run is in account {account[1]} at {account[0]}, and goes on."
-            )
-            raise DbtCloudConfigurationError(msg)
-        return client
+        credentials.check_place(old.base_url, old.account_id)
+        return self._make_client(credentials, retry_limit=1)
 
     def _make_client(
         self, credentials: Credentials | None = None, *, retry_limit: int | None = None
@@ -274,11 +279,23 @@ class DbtCloudHook(BaseHook):
         connection = self.get_connection(self.dbt_cloud_conn_id)
         credentials = Credentials.from_connection(connection, account_id=self.account_id)
         # Airflow masks the password as it stands; what is sent is stripped, and proxies hold passwords, too.
-        mask_secret(credentials.token)
-        for proxy in credentials.proxies.values():
-            mask_secret(proxy)
+        for secret in credentials.secrets:
+            mask_secret(secret)
         seconds = timeout_seconds or self.timeout_seconds
         return replace(credentials, timeout_seconds=seconds) if seconds else credentials
+
+
+def make_hook(conn_id: str, account_id: int | str | None, hook_params: dict[str, Any]) -> DbtCloudHook:
+    """
+    Return the hook of a task that has `hook_params`.
+
+    :raises DbtCloudConfigurationError: they hold something that the hook does not know, or no numbers.
+    """
+    try:
+        return DbtCloudHook(conn_id, account_id=account_id, **hook_params)
+    except TypeError as error:
+        msg = f"hook_params takes timeout_seconds, retry_limit and retry_delay; got {hook_params!r}."
+        raise DbtCloudConfigurationError(msg) from error
 
 
 def _optional(parse: Callable[[str, object], Any], name: str, value: object) -> Any:

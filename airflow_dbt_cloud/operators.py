@@ -7,17 +7,23 @@ parses as fast as one that does not.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralTimeout
 
-from airflow_dbt_cloud.errors import DbtCloudConfigurationError, DbtCloudError, DbtCloudWaitInterrupted
-from airflow_dbt_cloud.hooks import DEFAULT_CHECK_INTERVAL, DEFAULT_WAIT_TIMEOUT, DbtCloudHook
+from airflow_dbt_cloud.attempt import Attempt
+from airflow_dbt_cloud.errors import DbtCloudConfigurationError
+from airflow_dbt_cloud.hooks import DEFAULT_CHECK_INTERVAL, DEFAULT_WAIT_TIMEOUT, DbtCloudHook, make_hook
 from airflow_dbt_cloud.links import DbtCloudJobRunLink
-from airflow_dbt_cloud.parameters import OVERRIDES, RunRequest, parse_id, parse_seconds
+from airflow_dbt_cloud.parameters import (
+    OVERRIDES,
+    RunRequest,
+    is_rendered_later,
+    parse_id,
+    parse_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +33,9 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.models import Run
+    from airflow_dbt_cloud.triggers import RunEvent
 
 __all__ = ["DbtCloudJobRunLink", "DbtCloudRunJobOperator"]
-
-# Airflow kills a task's process 5 s after it called `on_kill`.
-KILL_BUDGET = 4.0
-STATE_BUDGET = 2.0
-# The states of a task that a person's action leaves it in: marked, cleared, or removed from its DAG.
-ENDED_BY_A_PERSON = frozenset({"failed", "success", "skipped", "removed", "restarting"})
 
 
 class DbtCloudRunJobOperator(BaseOperator):
@@ -70,6 +71,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param additional_run_config: more fields of the start request, by dbt Cloud's names (templated).
     :param wait_for_termination: False ends the task as soon as the run is started.
     :param check_interval: seconds between two questions whether the run has ended (default 60).
+    :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
+        default_deferrable`).
     :param timeout: seconds after which to stop waiting (default 7 days). The run goes on; `execution_timeout`
         cancels it.
     :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
@@ -128,6 +131,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         wait_for_termination: bool = True,
         check_interval: float = DEFAULT_CHECK_INTERVAL,
         timeout: float = DEFAULT_WAIT_TIMEOUT,
+        deferrable: bool | None = None,
         hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -156,35 +160,57 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.wait_for_termination = wait_for_termination
         self.check_interval = parse_seconds("check_interval", check_interval)
         self.timeout = parse_seconds("timeout", timeout)
+        default_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = default_deferrable if deferrable is None else deferrable
         self.hook_params = hook_params or {}
-        self.run_id: int | None = None
         self.run_url: str | None = None
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._check_parameters()
 
     def execute(self, context: Context) -> int:
         """Start the run, tell Airflow at once which one it is, and wait for its end."""
         hook = self._make_hook()
-        self._attempt = attempt = _Attempt(context["ti"], hook.get_conn())
+        self._attempt = attempt = Attempt(context["ti"], hook.get_conn(), self.log)
         try:
             run = attempt.client.start_run(self._find_job_id(attempt.client), self._make_request())
             self._announce(run, attempt)
-            return self._wait(run, hook, attempt) if self.wait_for_termination else run.id
+            if not self.wait_for_termination:
+                return run.id
+            ended = self._defer(run, hook, attempt) if self.deferrable else self._wait(run, hook, attempt)
         except AirflowTaskTimeout:
-            self._cancel(attempt.client, "the task's execution_timeout is over")
+            attempt.cancel("the task's execution_timeout is over")
             raise
         finally:
             self._attempt = None
+        ended.raise_for_status()
+        seconds = ended.duration.total_seconds()
+        self.log.info("dbt Cloud run %s succeeded after %.0f s: %s", ended.id, seconds, ended.href)
+        return ended.id
+
+    def execute_complete(self, context: Context, event: Any = None) -> int:  # noqa: ARG002 - Airflow's call
+        """Go on when the trigger has fired: return the run's id, or raise what went wrong."""
+        from airflow_dbt_cloud.triggers import RunEvent
+
+        return self._conclude(RunEvent.from_payload(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            from airflow.sdk.execution_time.xcom import XCom
+
+            from airflow_dbt_cloud.deferral import read_event_alone
+
+            run_id = XCom.get_value(key="job_run_id", ti_key=context["ti"])
+            deadline = self._execution_deadline(context["ti"])
+            is_over = deadline is not None and time.time() >= deadline
+            return self._conclude(read_event_alone(self._make_hook(), run_id, is_execution_timeout=is_over))
 
     def on_kill(self) -> None:
-        """
-        Cancel the run if a person ended the task; leave it alone if only this process has to go.
-
-        Airflow calls this in a signal handler, where a question to Airflow would wait for the very code that
-        it interrupts, and ends the process 5 s later. So a thread does it, in 4 s.
-        """
+        """Cancel the run if a person ended the task; leave it alone if only this process has to go."""
         if self._attempt is not None:
-            threading.Thread(target=self._stop, args=(self._attempt,), daemon=True).start()
+            self._attempt.kill()
 
     def _check_parameters(self) -> None:
         """Raise now what can be told before templates are rendered."""
@@ -196,10 +222,10 @@ class DbtCloudRunJobOperator(BaseOperator):
             raise DbtCloudConfigurationError(msg)
         for name in ("job_id", "account_id"):
             value = getattr(self, name)
-            if value is not None and not _is_rendered_later(value):
+            if value is not None and not is_rendered_later(value):
                 parse_id(name, value)
         given = self._overrides().items()
-        known = {name: None if _is_rendered_later(value) else value for name, value in given}
+        known = {name: None if is_rendered_later(value) else value for name, value in given}
         RunRequest.from_parameters("", known)
         self._make_hook()
 
@@ -208,7 +234,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         given = {name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None}
         more = self.additional_run_config or {}
         if not isinstance(more, dict):
-            if _is_rendered_later(more):
+            if is_rendered_later(more):
                 return given
             msg = f"additional_run_config must be a dict of fields of the start request; got {more!r}."
             raise DbtCloudConfigurationError(msg)
@@ -218,11 +244,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         return {**given, **more}
 
     def _make_hook(self) -> DbtCloudHook:
-        try:
-            return DbtCloudHook(self.dbt_cloud_conn_id, account_id=self.account_id, **self.hook_params)
-        except TypeError as error:
-            msg = f"hook_params takes timeout_seconds, retry_limit and retry_delay; got {self.hook_params!r}."
-            raise DbtCloudConfigurationError(msg) from error
+        return make_hook(self.dbt_cloud_conn_id, self.account_id, self.hook_params)
 
     def _find_job_id(self, client: Client) -> int:
         if self.job_id is not None:
@@ -236,89 +258,45 @@ class DbtCloudRunJobOperator(BaseOperator):
         )
         return RunRequest.from_parameters(reason, self._overrides())
 
-    def _announce(self, run: Run, attempt: _Attempt) -> None:
-        self.run_id, self.run_url = run.id, run.href
-        attempt.has_started.set()
+    def _announce(self, run: Run, attempt: Attempt) -> None:
+        self.run_url = run.href
+        attempt.started(run)
         self.log.info("Started dbt Cloud run %s of job %s: %s", run.id, run.job_id, run.href)
         xcoms = {"job_run_id": run.id, "job_run_url": run.href, DbtCloudJobRunLink().xcom_key: run.href}
         for key, value in xcoms.items():
             attempt.ti.xcom_push(key=key, value=value)
 
-    def _wait(self, run: Run, hook: DbtCloudHook, attempt: _Attempt) -> int:
+    def _defer(self, run: Run, hook: DbtCloudHook, attempt: Attempt) -> Run:
+        """Hand the run over to a trigger, unless it has ended already."""
+        from airflow_dbt_cloud.deferral import defer_arguments, look_once
+
+        run = look_once(hook, run, self.log)
+        if not run.is_terminal:
+            arguments = defer_arguments(
+                hook,
+                run,
+                interval=self.check_interval,
+                end_time=time.time() + self.timeout,
+                execution_deadline=self._execution_deadline(attempt.ti),
+            )
+            self.defer(**arguments)
+        return run
+
+    def _execution_deadline(self, ti: RuntimeTaskInstanceProtocol) -> float | None:
+        if self.execution_timeout is None or ti.start_date is None:
+            return None
+        return (ti.start_date + self.execution_timeout).timestamp()
+
+    def _conclude(self, event: RunEvent) -> int:
+        from airflow_dbt_cloud.deferral import conclude
+
+        self.run_url = event.href
+        conclude(self._make_hook(), event, self.log)
+        self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
+        return event.run_id
+
+    def _wait(self, run: Run, hook: DbtCloudHook, attempt: Attempt) -> Run:
         from airflow_dbt_cloud.waiting import Watch
 
-        def pause(seconds: float) -> None:
-            if attempt.is_killed.wait(seconds):
-                raise DbtCloudWaitInterrupted(run, attempt.ending)
-
         watch = Watch(run, end_time=time.time() + self.timeout, log=self.log)
-        ended = hook.follow(watch, check_interval=self.check_interval, pause=pause)
-        ended.raise_for_status()
-        seconds = ended.duration.total_seconds()
-        self.log.info("dbt Cloud run %s succeeded after %.0f s: %s", ended.id, seconds, ended.href)
-        return ended.id
-
-    def _stop(self, attempt: _Attempt) -> None:
-        deadline = time.monotonic() + KILL_BUDGET
-        state = attempt.ask_state(STATE_BUDGET)
-        if state not in ENDED_BY_A_PERSON:
-            attempt.ending = f"nobody ended the task (its state is {state or 'unknown'}), so the run goes on"
-            self.log.warning("Airflow ends this process, but %s.", attempt.ending)
-        elif attempt.has_started.wait(deadline - time.monotonic()):
-            # Half for the connection, half for the answer.
-            client = attempt.client.hurried(max(0.5, (deadline - time.monotonic()) / 2))
-            attempt.ending = f"a person ended the task (its state is {state})"
-            self._cancel(client, attempt.ending)
-        attempt.is_killed.set()
-
-    def _cancel(self, client: Client, why: str) -> None:
-        if self.run_id is None:
-            self.log.warning("Nothing to cancel: no dbt Cloud run is known to have been started.")
-            return
-        self.log.info("Cancelling dbt Cloud run %s, because %s.", self.run_id, why)
-        try:
-            client.cancel_run(self.run_id)
-        except DbtCloudError as error:
-            self.log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", self.run_id, error)
-
-
-class _Attempt:
-    """One execution of the task: what its main thread and the thread of `on_kill` share."""
-
-    def __init__(self, ti: RuntimeTaskInstanceProtocol, client: Client) -> None:
-        self.ti = ti
-        self.client = client
-        self.has_started = threading.Event()
-        self.is_killed = threading.Event()
-        self.ending = ""
-
-    def ask_state(self, timeout: float) -> str | None:
-        """Return the task's state in Airflow, or None if nobody says so within `timeout` seconds."""
-        states: list[str] = []
-
-        def ask() -> None:
-            ti = self.ti
-            by_task = ti.get_task_states(
-                dag_id=ti.dag_id,
-                task_ids=[ti.task_id],
-                run_ids=[ti.run_id],
-                map_index=ti.map_index if is_mapped else None,
-            )[ti.run_id]
-            states.append(by_task[f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id])
-
-        is_mapped = (self.ti.map_index or -1) >= 0
-        asking = threading.Thread(target=ask, name="dbt-cloud-task-state", daemon=True)
-        asking.start()
-        asking.join(timeout)
-        return states[0] if states else None
-
-
-def _is_rendered_later(value: object) -> bool:
-    """Whether a parameter's value is known only when the task runs: a template, or another task's result."""
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value
-    if isinstance(value, dict):
-        return any(_is_rendered_later(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_is_rendered_later(item) for item in value)
-    return not isinstance(value, int | float | None)
+        return hook.follow(watch, check_interval=self.check_interval, pause=attempt.pause)

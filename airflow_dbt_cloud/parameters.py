@@ -17,7 +17,15 @@ from airflow_dbt_cloud.errors import DbtCloudConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["MAX_CAUSE", "OVERRIDES", "RunRequest", "clean_cause", "parse_id", "parse_seconds"]
+__all__ = [
+    "MAX_CAUSE",
+    "OVERRIDES",
+    "RunRequest",
+    "clean_cause",
+    "is_rendered_later",
+    "parse_id",
+    "parse_seconds",
+]
 
 # A longer cause is refused by dbt Cloud.
 MAX_CAUSE = 255
@@ -53,6 +61,17 @@ def parse_seconds(name: str, value: object) -> float:
         msg = f"{name} must be a number of seconds above 0; got {value!r}."
         raise DbtCloudConfigurationError(msg)
     return seconds
+
+
+def is_rendered_later(value: object) -> bool:
+    """Whether a parameter's value is known only when the task runs: a template, or another task's result."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, dict):
+        return any(is_rendered_later(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(is_rendered_later(item) for item in value)
+    return not isinstance(value, int | float | None)
 
 
 def clean_cause(reason: str) -> str:

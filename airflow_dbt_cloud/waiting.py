@@ -84,6 +84,19 @@ class Watch:
         """Seconds until the deadline; infinite if there is none."""
         return float("inf") if self._end_time is None else self._end_time - self._clock()
 
+    def look(self, ask: Callable[[], Run]) -> DbtCloudError | None:
+        """
+        Ask, take note of what comes, and return the error if it is one.
+
+        :raises DbtCloudLostTrack: it has been one for too long.
+        """
+        try:
+            self.saw(ask())
+        except (DbtCloudApiError, DbtCloudUnreachable) as error:
+            self.missed(error)
+            return error
+        return None
+
     def saw(self, run: Run) -> None:
         """Take note of an answer."""
         self._seen = self._clock()
@@ -140,15 +153,11 @@ def wait_for_end(
     :raises DbtCloudLostTrack: nothing was seen for too long.
     """
     while True:
-        seconds = interval
-        try:
-            watch.saw(ask())
-        except DbtCloudRateLimited as error:
-            watch.missed(error)
-            seconds = max(interval, pause_after(error, 1))
-        except (DbtCloudApiError, DbtCloudUnreachable) as error:
-            watch.missed(error)
+        error = watch.look(ask)
         if watch.run.is_terminal:
             return watch.run
         watch.check_deadline()
+        seconds = interval
+        if isinstance(error, DbtCloudRateLimited):
+            seconds = max(interval, pause_after(error, 1))
         pause(max(0.0, min(seconds, watch.remaining)))

@@ -1,0 +1,32 @@
+"""How many requests may be sent, and when the next one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Budget"]
+
+
+class Budget:
+    """
+    So many requests a minute, evenly spread, for all who share it.
+
+    :param per_minute: requests.
+    :param clock: seconds that only grow.
+    """
+
+    def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gap = 60.0 / per_minute
+        self._clock = clock
+        self._next = 0.0
+
+    def claim(self) -> float:
+        """Claim the next request, and return the seconds to wait before it."""
+        now = self._clock()
+        at = max(now, self._next)
+        self._next = at + self._gap
+        return at - now

@@ -1,0 +1,90 @@
+"""
+What a task does about its trigger: hand the run over, and make sense of what comes back.
+
+Operator and sensor share it, so that both judge a run alike.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_dbt_cloud.errors import DbtCloudError
+from airflow_dbt_cloud.triggers import DbtCloudRunJobTrigger, RunEvent
+
+if TYPE_CHECKING:
+    from airflow_dbt_cloud.hooks import DbtCloudHook
+    from airflow_dbt_cloud.models import Run
+    from airflow_dbt_cloud.waiting import Log
+
+__all__ = ["conclude", "defer_arguments", "look_once", "read_event_alone"]
+
+# Airflow ends a deferral by itself this many seconds after our deadline, in case no triggerer is up to do it.
+BACKSTOP = 600.0
+
+
+def look_once(hook: DbtCloudHook, run: Run, log: Log) -> Run:
+    """Return the run as it is now, or as it was if it cannot be seen: the trigger will."""
+    try:
+        return hook.get_conn().hurried(10.0).get_run(run.id, include_related=("audit",))
+    except DbtCloudError as error:
+        log.warning("Cannot see dbt Cloud run %s; leaving it to the triggerer. %s", run.id, error)
+        return run
+
+
+def defer_arguments(
+    hook: DbtCloudHook,
+    run: Run,
+    *,
+    interval: float,
+    end_time: float,
+    execution_deadline: float | None,
+    cancel_on_kill: bool = True,
+) -> dict[str, Any]:
+    """Return the arguments of `defer` that hand a run over to a trigger; times in seconds since the epoch."""
+    client = hook.get_conn()
+    trigger = DbtCloudRunJobTrigger(
+        conn_id=hook.dbt_cloud_conn_id,
+        run_id=run.id,
+        account_id=None if hook.account_id is None else client.account_id,
+        poll_interval=interval,
+        end_time=end_time,
+        execution_deadline=execution_deadline,
+        hook_params={} if hook.timeout_seconds is None else {"timeout_seconds": hook.timeout_seconds},
+        host=client.base_url,
+        run_account_id=client.account_id,
+        run_url=run.href,
+        cancel_on_kill=cancel_on_kill,
+    )
+    first = min(end_time, execution_deadline or end_time)
+    patience = timedelta(seconds=max(0.0, first - time.time()) + BACKSTOP)
+    return {"trigger": trigger, "method_name": "execute_complete", "timeout": patience}
+
+
+def read_event_alone(hook: DbtCloudHook, run_id: int, *, is_execution_timeout: bool) -> RunEvent:
+    """Return what the trigger would have told, had there been a triggerer at the deadline."""
+    run = hook.get_job_run(run_id)
+    over = "execution_timeout" if is_execution_timeout else "timeout"
+    outcome = "ended" if run.is_terminal else over
+    message = run.status_message or "the deadline is over, and no triggerer was there to see it"
+    return RunEvent(outcome=outcome, run_id=run_id, status=run.status, message=message, href=run.href)
+
+
+def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, is_own: bool = True) -> None:
+    """
+    Return if the run succeeded; else do what is left to do, and raise.
+
+    :param is_own: whether the task started the run: only then it may cancel it.
+    :raises DbtCloudJobRunException: and others; see `RunEvent.raise_for_outcome`.
+    """
+    if event.outcome == "execution_timeout" and is_own:
+        log.info("Cancelling dbt Cloud run %s, because the task's execution_timeout is over.", event.run_id)
+        try:
+            hook.cancel_job_run(event.run_id)
+        except DbtCloudError as error:
+            log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", event.run_id, error)
+    elif event.outcome == "ended" and not event.to_run().is_success:
+        # The poller does not ask who cancelled a run.
+        look_once(hook, event.to_run(), log).raise_for_status()
+    event.raise_for_outcome()

@@ -1,0 +1,304 @@
+"""
+One poll loop for all the runs of an account that a triggerer waits for.
+
+A hundred runs are one request. A run that goes on is 3 kB of news that nothing happened, so dbt Cloud is
+asked for those that have ended, and once a minute for all, to see their states and to notice one that is
+gone.
+
+Invariants, true whenever the event loop is free to do something else:
+
+* A run is in the table exactly while somebody follows it.
+* The loop's task lives exactly while the table is not empty; if it dies otherwise, everybody is told.
+* Whoever follows a run is told once: the run when it has ended, or why it cannot be followed.
+* A run in the table is either in the heap of runs to ask for, or in a question that is on its way.
+
+The tick is the retry: a failed question changes what `Followed.error` says, and is asked again when the runs
+are due. Only a 429 stops everything for as long as dbt Cloud wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+import random
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from airflow_dbt_cloud.async_client import MOST_AT_ONCE, AsyncClient
+from airflow_dbt_cloud.budget import Budget
+from airflow_dbt_cloud.errors import (
+    DbtCloudApiError,
+    DbtCloudConfigurationError,
+    DbtCloudError,
+    DbtCloudInvalidRequest,
+    DbtCloudNotFound,
+    DbtCloudRateLimited,
+    DbtCloudUnreachable,
+)
+from airflow_dbt_cloud.models import TERMINAL
+from airflow_dbt_cloud.retries import pause_after
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+
+    from airflow_dbt_cloud.credentials import Credentials
+    from airflow_dbt_cloud.models import Run
+
+__all__ = ["Followed", "Poller", "get_poller"]
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+# Of one process; dbt Cloud's limit is 5,000 for an account.
+REQUESTS_PER_MINUTE = 500.0
+FULL_LOOK_INTERVAL = 60.0
+SINGLY_FOR = 3600.0
+JITTER = (0.85, 1.0)
+
+
+@dataclass(slots=True, eq=False)
+class Followed:
+    """
+    A run that somebody follows.
+
+    `ended` gets the run when it has ended. Until then, `run` is how it was last seen in full, and `error` why
+    the last question failed, None if it did not.
+    """
+
+    id: int
+    interval: float
+    seen_in_full: float
+    ended: asyncio.Future[Run]
+    due: float = 0.0
+    followers: int = 0
+    run: Run | None = None
+    error: DbtCloudError | None = field(default=None, repr=False)
+
+    async def wait(self, seconds: float) -> Run | None:
+        """
+        Return the run once it has ended, or None after some seconds.
+
+        :raises DbtCloudError: the run cannot be followed any more.
+        """
+        # Not awaited itself: cancelling one follower must not cancel what others wait for.
+        await asyncio.wait({self.ended}, timeout=seconds)
+        return self.ended.result() if self.ended.done() else None
+
+
+class Poller:
+    """
+    Follows runs of one account. All of it belongs to one event loop.
+
+    :param client: asks dbt Cloud.
+    :param budget: the requests that may be sent, shared with other pollers.
+    """
+
+    def __init__(self, client: AsyncClient, *, budget: Budget) -> None:
+        self._client = client
+        self._budget = budget
+        self._table: dict[int, Followed] = {}
+        self._due: list[tuple[float, int, Followed]] = []
+        self._order = itertools.count()
+        self._task: asyncio.Task[None] | None = None
+        self._changed: asyncio.Future[None] | None = None
+        self._paused_until = 0.0
+        self._singly_until = 0.0
+
+    @property
+    def client(self) -> AsyncClient:
+        """What asks dbt Cloud, for questions about one run."""
+        return self._client
+
+    @contextmanager
+    def follow(self, run_id: int, interval: float) -> Iterator[Followed]:
+        """
+        Follow a run for as long as the context lasts.
+
+        :param interval: seconds between two questions; of several followers the shortest counts.
+        """
+        loop = asyncio.get_running_loop()
+        followed = self._table.get(run_id)
+        if followed is None:
+            followed = Followed(run_id, interval, seen_in_full=loop.time(), ended=loop.create_future())
+            self._table[run_id] = followed
+            # Anywhere in the interval, so that runs that were started together are not asked for together.
+            self._schedule([followed], spread=(0.1, 1.0))
+        followed.interval = min(followed.interval, interval)
+        followed.followers += 1
+        self._run()
+        try:
+            yield followed
+        finally:
+            followed.followers -= 1
+            if not followed.followers and self._table.get(run_id) is followed:
+                del self._table[run_id]
+                self._wake()
+
+    def _run(self) -> None:
+        if self._task is None:
+            # In an empty context, else its log lines would land in the log of the task that came first.
+            self._task = asyncio.get_running_loop().create_task(
+                self._poll(), name="dbt-cloud-poller", context=contextvars.Context()
+            )
+
+    async def _poll(self) -> None:
+        questions: set[asyncio.Task[None]] = set()
+        try:
+            while self._table:
+                await self._until_due()
+                if len(questions) == MOST_AT_ONCE:
+                    await asyncio.wait(questions, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(self._budget.claim())
+                # Taken last: meanwhile further runs may have become due, and the request takes a hundred.
+                if batch := self._take():
+                    question = asyncio.create_task(self._question(batch), name="dbt-cloud-question")
+                    questions.add(question)
+                    question.add_done_callback(questions.discard)
+        except Exception as error:
+            log.exception("The poller of dbt Cloud runs broke down.")
+            self._tell(list(self._table.values()), error)
+        finally:
+            # No await from the check of the table to here: who follows a run now starts a new task.
+            self._task = self._changed = None
+            self._due.clear()
+            for question in questions:
+                question.cancel()
+
+    async def _until_due(self) -> None:
+        """Sleep until a run is due, or nobody follows any."""
+        loop = asyncio.get_running_loop()
+        while self._table:
+            while self._due and self._table.get(self._due[0][2].id) is not self._due[0][2]:
+                heapq.heappop(self._due)
+            due = max(self._due[0][0], self._paused_until) if self._due else float("inf")
+            if due <= loop.time():
+                return
+            self._changed = loop.create_future()
+            await asyncio.wait({self._changed}, timeout=None if due == float("inf") else due - loop.time())
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    def _take(self) -> list[Followed]:
+        """Take the runs to ask for: nothing unless one is due, else that and those due next."""
+        now = asyncio.get_running_loop().time()
+        batch: list[Followed] = []
+        size = 1 if now < self._singly_until else BATCH
+        while self._due and len(batch) < size and (batch or self._due[0][0] <= now):
+            _, _, followed = heapq.heappop(self._due)
+            if self._table.get(followed.id) is followed and not followed.ended.done():
+                batch.append(followed)
+        return batch
+
+    def _schedule(self, batch: Sequence[Followed], spread: tuple[float, float] = JITTER) -> None:
+        # One number for the whole batch: runs that are asked for together stay together.
+        now, share = asyncio.get_running_loop().time(), random.uniform(*spread)
+        for followed in batch:
+            if not followed.ended.done():
+                due = now + followed.interval * share
+                heapq.heappush(self._due, (due, next(self._order), followed))
+        self._wake()
+
+    async def _question(self, batch: list[Followed]) -> None:
+        spread = JITTER
+        try:
+            await self._look(batch)
+        except DbtCloudConfigurationError as error:
+            self._tell(list(self._table.values()), error)
+        except (DbtCloudApiError, DbtCloudUnreachable) as error:
+            for followed in batch:
+                followed.error = error
+            if isinstance(error, DbtCloudRateLimited):
+                self._paused_until = asyncio.get_running_loop().time() + pause_after(error, 1)
+                log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
+        except _BatchRefused as refusal:
+            self._go_singly(refusal)
+            spread = (0.0, 0.0)
+        except Exception as error:
+            log.exception("A question for dbt Cloud runs broke down.")
+            self._tell(batch, error)
+        self._schedule(batch, spread)
+
+    async def _look(self, batch: list[Followed]) -> None:
+        """Ask how the runs are, and take note."""
+        now = asyncio.get_running_loop().time()
+        if now < self._singly_until:
+            (followed,) = batch
+            await self._look_at(followed)
+            return
+        is_full = any(now - followed.seen_in_full >= FULL_LOOK_INTERVAL for followed in batch)
+        seen = await self._list([followed.id for followed in batch], is_full=is_full)
+        for followed in batch:
+            if followed.id in seen:
+                self._saw(followed, seen[followed.id])
+            elif not is_full and not isinstance(followed.error, DbtCloudNotFound):
+                # It goes on; or it is gone, which only a full look can tell.
+                followed.error = None
+        if is_full:
+            for followed in batch:
+                followed.seen_in_full = now
+                if followed.id not in seen:
+                    await asyncio.sleep(self._budget.claim())
+                    await self._look_at(followed)
+
+    async def _look_at(self, followed: Followed) -> None:
+        try:
+            self._saw(followed, await self._client.get_run(followed.id))
+        except DbtCloudNotFound as error:
+            followed.error = error
+
+    async def _list(self, ids: list[int], *, is_full: bool) -> dict[int, Run]:
+        try:
+            runs = await self._client.list_runs(ids, statuses=() if is_full else sorted(TERMINAL))
+        except DbtCloudInvalidRequest as error:
+            raise _BatchRefused(str(error)) from error
+        seen = {run.id: run for run in runs}
+        if strangers := seen.keys() - set(ids):
+            msg = f"dbt Cloud answers with runs that were not asked for, such as {min(strangers)}."
+            raise _BatchRefused(msg)
+        return seen
+
+    def _saw(self, followed: Followed, run: Run) -> None:
+        followed.run, followed.error = run, None
+        if run.is_terminal and not followed.ended.done():
+            followed.ended.set_result(run)
+
+    def _tell(self, batch: Sequence[Followed], error: Exception) -> None:
+        for followed in batch:
+            if not followed.ended.done():
+                followed.ended.set_exception(error)
+                # Read once, so that asyncio does not complain if the last follower has just gone.
+                followed.ended.exception()
+
+    def _go_singly(self, refusal: _BatchRefused) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._singly_until:
+            log.warning("%s Each run is asked for by itself; a batch is tried again in an hour.", refusal)
+        self._singly_until = now + SINGLY_FOR
+
+
+class _BatchRefused(Exception):
+    """dbt Cloud does not answer questions for many runs at once as we expect it."""
+
+
+_budget = Budget(REQUESTS_PER_MINUTE)
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Poller]] = WeakKeyDictionary()
+
+
+def get_poller(key: Hashable, connect: Callable[[], Awaitable[Credentials]]) -> Poller:
+    """
+    Return the running loop's poller for `key`, made at the first call.
+
+    :param key: names the account and how to reach it.
+    :param connect: see `AsyncClient`; must hold on to nobody who may go.
+    """
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    if key not in pollers:
+        pollers[key] = Poller(AsyncClient(connect), budget=_budget)
+    return pollers[key]

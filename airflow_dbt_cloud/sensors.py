@@ -1,0 +1,176 @@
+"""Wait for a dbt Cloud run that another task, or somebody else, has started."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, BaseSensorOperator, conf
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
+
+from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudJobRunException, DbtCloudWaitTimeout
+from airflow_dbt_cloud.hooks import DbtCloudHook, make_hook
+from airflow_dbt_cloud.links import DbtCloudJobRunLink
+from airflow_dbt_cloud.models import Run
+from airflow_dbt_cloud.parameters import is_rendered_later, parse_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_dbt_cloud.triggers import RunEvent
+    from airflow_dbt_cloud.waiting import Watch
+
+__all__ = ["DbtCloudJobRunLink", "DbtCloudJobRunSensor"]
+
+
+class DbtCloudJobRunSensor(BaseSensorOperator):
+    """
+    Wait until a run has ended, and succeed only if dbt Cloud says Success.
+
+    Whatever keeps the run from being seen is waited out. The sensor never cancels a run. `poke_interval`,
+    `timeout`, `mode`, `soft_fail` and `never_fail` mean what they mean for every sensor.
+
+    :param run_id: the run, a number or a string of digits (templated).
+    :param dbt_cloud_conn_id: the connection (templated).
+    :param account_id: beats the account id of the connection (templated).
+    :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
+        default_deferrable`).
+    :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
+        `DbtCloudHook`.
+    :raises DbtCloudConfigurationError: a parameter or the connection is wrong.
+    :raises DbtCloudRunFailed: the run failed.
+    :raises DbtCloudRunCancelled: the run was cancelled.
+    :raises DbtCloudLostTrack: for twelve hours nobody could tell how the run is.
+    :raises AirflowSensorTimeout: `timeout` is over.
+    """
+
+    template_fields: Sequence[str] = ("dbt_cloud_conn_id", "run_id", "account_id")
+    operator_extra_links = (DbtCloudJobRunLink(),)
+    ui_color = "#ffe3dc"
+
+    def __init__(
+        self,
+        *,
+        run_id: int | str,
+        dbt_cloud_conn_id: str = DbtCloudHook.default_conn_name,
+        account_id: int | str | None = None,
+        deferrable: bool | None = None,
+        hook_params: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.dbt_cloud_conn_id = dbt_cloud_conn_id
+        self.account_id = account_id
+        default_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = default_deferrable if deferrable is None else deferrable
+        self.hook_params = hook_params or {}
+        self.run_url: str | None = None
+        self._ask: Callable[[], Run] | None = None
+        self._watch: Watch | None = None
+        for name, value in (("run_id", run_id), ("account_id", account_id)):
+            if value is not None and not is_rendered_later(value):
+                parse_id(name, value)
+        self._make_hook()
+
+    def poke(self, context: Context) -> bool:
+        """Return whether the run has succeeded; raise if it has ended otherwise."""
+        from airflow_dbt_cloud.waiting import Watch
+
+        if self._ask is None or self._watch is None:
+            run_id = parse_id("run_id", self.run_id)
+            self._ask = self._make_hook().asking(run_id)
+            self._watch = Watch(Run(id=run_id, status=0), log=self.log)
+        self._watch.look(self._ask)
+        run = self._watch.run
+        if run.href and self.run_url is None:
+            self._announce(run, context)
+        if run.is_terminal:
+            run.raise_for_status()
+        return run.is_terminal
+
+    def execute(self, context: Context) -> int:
+        """Wait for the run, and return its id."""
+        run_id = parse_id("run_id", self.run_id)
+        with self._softly():
+            if not self.deferrable:
+                super().execute(context)
+            elif not self.poke(context):
+                self._defer()
+        return run_id
+
+    def execute_complete(self, context: Context, event: Any = None) -> int:  # noqa: ARG002 - Airflow's call
+        """Go on when the trigger has fired."""
+        from airflow_dbt_cloud.triggers import RunEvent
+
+        return self._conclude(RunEvent.from_payload(event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
+        from airflow_dbt_cloud.deferral import read_event_alone
+
+        with self._softly():
+            try:
+                # Not the base sensor's: it would give up without the last question.
+                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+            except TaskDeferralTimeout:
+                run_id = parse_id("run_id", self.run_id)
+                return self._conclude(read_event_alone(self._make_hook(), run_id, is_execution_timeout=False))
+
+    def _defer(self) -> None:
+        from airflow_dbt_cloud.deferral import defer_arguments
+
+        run = self._watch.run if self._watch else Run(id=parse_id("run_id", self.run_id), status=0)
+        now = time.time()
+        limit = self.execution_timeout
+        arguments = defer_arguments(
+            self._make_hook(),
+            run,
+            interval=max(1.0, self.poke_interval),
+            end_time=now + self.timeout,
+            execution_deadline=now + limit.total_seconds() if limit else None,
+            cancel_on_kill=False,
+        )
+        self.defer(**arguments)
+
+    def _conclude(self, event: RunEvent) -> int:
+        from airflow_dbt_cloud.deferral import conclude
+
+        self.run_url = event.href or None
+        try:
+            conclude(self._make_hook(), event, self.log, is_own=False)
+        except DbtCloudWaitTimeout as error:
+            raise AirflowSensorTimeout(str(error)) from error
+        self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
+        return event.run_id
+
+    def _announce(self, run: Run, context: Context) -> None:
+        self.run_url = run.href
+        self.log.info("Waiting for dbt Cloud run %s: %s", run.id, run.href)
+        for key in ("job_run_url", DbtCloudJobRunLink().xcom_key):
+            context["ti"].xcom_push(key=key, value=run.href)
+
+    def _make_hook(self) -> DbtCloudHook:
+        return make_hook(self.dbt_cloud_conn_id, self.account_id, self.hook_params)
+
+    @contextmanager
+    def _softly(self) -> Iterator[None]:
+        """Skip the task instead of failing it, as `soft_fail` and `never_fail` say."""
+        try:
+            yield
+        except (DbtCloudError, AirflowException, TaskDeferralError) as error:
+            is_verdict = isinstance(error, DbtCloudJobRunException | AirflowSensorTimeout | TaskDeferralError)
+            if not isinstance(error, AirflowSkipException) and (
+                self.never_fail or (self.soft_fail and is_verdict)
+            ):
+                raise AirflowSkipException(str(error)) from error
+            raise

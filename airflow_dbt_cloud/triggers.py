@@ -1,0 +1,317 @@
+"""
+The trigger that follows a run while its task is deferred, and the event that it fires.
+
+All triggers of a triggerer share one poller for each account (`airflow_dbt_cloud.poller`). A trigger keeps
+what is its task's own: the deadlines, the log, and the question whether a person has ended the task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, AirflowTaskTimeout
+from airflow.sdk.log import mask_secret
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_dbt_cloud.credentials import Credentials
+from airflow_dbt_cloud.errors import (
+    DbtCloudApiError,
+    DbtCloudConfigurationError,
+    DbtCloudLostTrack,
+    DbtCloudUnreachable,
+    DbtCloudWaitTimeout,
+)
+from airflow_dbt_cloud.models import Run
+from airflow_dbt_cloud.parameters import parse_id, parse_seconds
+from airflow_dbt_cloud.poller import get_poller
+from airflow_dbt_cloud.waiting import LOST_TRACK_AFTER, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_dbt_cloud.poller import Followed, Poller
+
+__all__ = ["DbtCloudRunJobTrigger", "RunEvent"]
+
+# How long at most a trigger sleeps before it looks at its deadline and at how the poller fares.
+GLANCE = 60.0
+# Airflow fails a task whose trigger fires before its worker has quite ended.
+MIN_DEFERRAL = 5.0
+STATE_BUDGET = 5.0
+VERSION = 1
+# The states of a task that a person's action leaves it in when it was deferred; None is "cleared".
+ENDED_BY_A_PERSON = frozenset(
+    {"failed", "success", "skipped", "removed", "upstream_failed", "restarting", "scheduled", "queued", None}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """
+    What a trigger tells its task: the only thing that crosses from triggerer to worker.
+
+    `outcome` is `ended` (then `status` says how), `timeout`, `execution_timeout`, `lost_track` or
+    `misconfigured`.
+    """
+
+    outcome: str
+    run_id: int
+    status: int = 0
+    message: str = ""
+    href: str = ""
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the payload of Airflow's event."""
+        return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_payload(cls, payload: object) -> Self:
+        """
+        Read the payload of Airflow's event.
+
+        :raises ValueError: it is none of ours, or of a version that we do not know: never a success.
+        """
+        if not isinstance(payload, dict) or payload.get("version") != VERSION:
+            msg = f"The trigger sent what this version of airflow-dbt-cloud does not understand: {payload!r}."
+            raise ValueError(msg)
+        return cls(**{name: value for name, value in payload.items() if name in cls.__slots__})
+
+    def to_run(self) -> Run:
+        """Return the run as far as the event knows it."""
+        return Run(id=self.run_id, status=self.status, status_message=self.message, href=self.href)
+
+    def raise_for_outcome(self) -> None:
+        """
+        Judge the event.
+
+        :raises DbtCloudRunFailed: the run failed; and the other errors of `Run.raise_for_status`.
+        :raises DbtCloudWaitTimeout: the task's `timeout` is over.
+        :raises AirflowTaskTimeout: the task's `execution_timeout` is over.
+        :raises DbtCloudLostTrack: nobody could tell for too long.
+        :raises DbtCloudConfigurationError: the connection leads elsewhere.
+        :raises ValueError: the outcome is unknown: never a success.
+        """
+        run = self.to_run()
+        match self.outcome:
+            case "ended":
+                run.raise_for_status()
+            case "timeout":
+                raise DbtCloudWaitTimeout(run, self.message)
+            case "execution_timeout":
+                raise AirflowTaskTimeout(self.message)
+            case "lost_track":
+                raise DbtCloudLostTrack(run, self.message)
+            case "misconfigured":
+                raise DbtCloudConfigurationError(self.message)
+            case unknown:
+                msg = f"The trigger of dbt Cloud run {self.run_id} sent the unknown outcome {unknown!r}."
+                raise ValueError(msg)
+
+
+class DbtCloudRunJobTrigger(BaseTrigger):
+    """
+    Fire when a run has ended, or a deadline is over.
+
+    The arguments are stored in Airflow's database, in clear text, and outlive upgrades of this package.
+
+    :param conn_id: the connection.
+    :param run_id: the run.
+    :param account_id: the task's own account id, which beats the connection's.
+    :param poll_interval: seconds between two questions.
+    :param end_time: when to stop waiting, in seconds since the epoch; None = never.
+    :param execution_deadline: when the task's `execution_timeout` is over, likewise.
+    :param hook_params: numbers for the hook; only `timeout_seconds` counts here.
+    :param host: the access URL that the run was started at. If the connection leads elsewhere meanwhile, the
+        run cannot be followed.
+    :param run_account_id: the account that the run was started in, likewise.
+    :param run_url: where the run can be seen.
+    :param cancel_on_kill: whether the run is the task's own, and is cancelled if a person ends the task.
+    """
+
+    def __init__(  # noqa: PLR0913 - an argument each, because they are stored one by one
+        self,
+        *,
+        conn_id: str,
+        run_id: int,
+        account_id: int | None = None,
+        poll_interval: float = 60.0,
+        end_time: float | None = None,
+        execution_deadline: float | None = None,
+        hook_params: dict[str, Any] | None = None,
+        host: str = "",
+        run_account_id: int | None = None,
+        run_url: str = "",
+        cancel_on_kill: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conn_id = conn_id
+        self.run_id = parse_id("run_id", run_id)
+        self.account_id = account_id
+        self.poll_interval = parse_seconds("poll_interval", poll_interval)
+        self.end_time = end_time
+        self.execution_deadline = execution_deadline
+        self.hook_params = hook_params or {}
+        self.host = host
+        self.run_account_id = run_account_id
+        self.run_url = run_url
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and the arguments that make this trigger again in a triggerer."""
+        arguments = {
+            "conn_id": self.conn_id,
+            "run_id": self.run_id,
+            "account_id": self.account_id,
+            "poll_interval": self.poll_interval,
+            "end_time": self.end_time,
+            "execution_deadline": self.execution_deadline,
+            "hook_params": self.hook_params,
+            "host": self.host,
+            "run_account_id": self.run_account_id,
+            "run_url": self.run_url,
+            "cancel_on_kill": self.cancel_on_kill,
+        }
+        return "airflow_dbt_cloud.triggers.DbtCloudRunJobTrigger", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the end of the run or a deadline, and tell the task."""
+        began = time.monotonic()
+        try:
+            event = await self._wait()
+            await asyncio.sleep(max(0.0, MIN_DEFERRAL - (time.monotonic() - began)))
+        except asyncio.CancelledError:
+            if not hasattr(BaseTrigger, "on_kill"):
+                # Airflow 3.2 says "killed", "reassigned" and "shut down" in this one way.
+                await self.on_kill()
+            raise
+        yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """
+        Cancel the run if a person ended the task; leave it alone if the trigger only moves or shuts down.
+
+        Airflow calls this also when a trigger is given to another triggerer, so its word is not enough: the
+        task's state decides, and if nobody knows it the run goes on.
+        """
+        if not self.cancel_on_kill or time.time() >= self._deadline:
+            return
+        state = await asyncio.wait_for(self._ask_state(), STATE_BUDGET)
+        if state not in ENDED_BY_A_PERSON:
+            self.log.info("The task is still %s: dbt Cloud run %s goes on.", state, self.run_id)
+            return
+        self.log.info("Cancelling dbt Cloud run %s: a person ended the task (%s).", self.run_id, state)
+        await self._poller().client.cancel_run(self.run_id)
+
+    async def _wait(self) -> RunEvent:
+        watch = Watch(
+            Run(id=self.run_id, status=0, href=self.run_url),
+            end_time=None if self._deadline == float("inf") else self._deadline,
+            lost_track_after=LOST_TRACK_AFTER,
+            log=self.log,
+        )
+        poller = self._poller()
+        try:
+            with poller.follow(self.run_id, self.poll_interval) as followed:
+                run = await self._watch(watch, followed, poller)
+        except DbtCloudWaitTimeout as error:
+            if self._is_past_execution_deadline:
+                return self._event("execution_timeout", "The task's execution_timeout is over.")
+            return self._event("timeout", error.explanation)
+        except DbtCloudLostTrack as error:
+            return self._event("lost_track", error.explanation)
+        except DbtCloudConfigurationError as error:
+            return self._event("misconfigured", str(error))
+        return replace(
+            self._event("ended", run.status_message), status=run.status, href=run.href or self.run_url
+        )
+
+    async def _watch(self, watch: Watch, followed: Followed, poller: Poller) -> Run:
+        while True:
+            run = await followed.wait(max(0.0, min(GLANCE, watch.remaining)))
+            if run is not None:
+                return run
+            if followed.error is not None:
+                watch.missed(followed.error)
+            else:
+                watch.saw(followed.run or watch.run)
+            if watch.remaining <= 0:
+                return await self._ask_once_more(watch, poller)
+
+    async def _ask_once_more(self, watch: Watch, poller: Poller) -> Run:
+        try:
+            run = await poller.client.get_run(self.run_id)
+        except (DbtCloudApiError, DbtCloudUnreachable) as error:
+            watch.missed(error)
+        else:
+            if run.is_terminal:
+                return run
+        watch.check_deadline()
+        return watch.run
+
+    def _event(self, outcome: str, message: str) -> RunEvent:
+        return RunEvent(outcome=outcome, run_id=self.run_id, message=message, href=self.run_url)
+
+    @property
+    def _deadline(self) -> float:
+        return min(self.end_time or float("inf"), self.execution_deadline or float("inf"))
+
+    @property
+    def _is_past_execution_deadline(self) -> bool:
+        return self.execution_deadline is not None and time.time() >= self.execution_deadline
+
+    def _poller(self) -> Poller:
+        seconds = self.hook_params.get("timeout_seconds")
+        way = (self.conn_id, self.account_id, self.host, self.run_account_id, seconds)
+        return get_poller(way, partial(_connect, *way))
+
+    async def _ask_state(self) -> str | None:
+        from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        ti = self.task_instance
+        if ti is None:
+            msg = "Only a trigger in a triggerer has a task whose state can be asked for."
+            raise LookupError(msg)
+        is_mapped = ti.map_index >= 0
+        question = GetTaskStates(
+            dag_id=ti.dag_id,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            map_index=ti.map_index if is_mapped else None,
+        )
+        answer = await SUPERVISOR_COMMS.asend(question)
+        if not isinstance(answer, TaskStatesResult):
+            msg = f"Airflow does not say which state the task has: {answer!r}"
+            raise TypeError(msg)
+        state: str | None = answer.task_states[ti.run_id][
+            f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
+        ]
+        return state
+
+
+async def _connect(
+    conn_id: str, account_id: object, host: str, run_account_id: int | None, timeout_seconds: float | None
+) -> Credentials:
+    try:
+        connection = await BaseHook.aget_connection(conn_id)
+        # In a thread, because reading the extra masks it, which asks Airflow's supervisor and waits.
+        credentials = await sync_to_async(_read)(connection, account_id)
+    except (AirflowException, AirflowRuntimeError, DbtCloudConfigurationError) as error:
+        reason = f"the connection {conn_id!r} cannot be read: {error}"
+        raise DbtCloudUnreachable("GET", "the run", reason, may_have_arrived=False) from error
+    if host:
+        credentials.check_place(host, run_account_id)
+    return replace(credentials, timeout_seconds=timeout_seconds) if timeout_seconds else credentials
+
+
+def _read(connection: Any, account_id: object) -> Credentials:
+    credentials = Credentials.from_connection(connection, account_id=account_id)
+    for secret in credentials.secrets:
+        mask_secret(secret)
+    return credentials

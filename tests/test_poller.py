@@ -1,0 +1,544 @@
+"""The shared poller, on an event loop whose time only the tests' own waiting moves."""
+
+import asyncio
+import contextvars
+import gc
+import itertools
+import json
+import logging
+import random
+import re
+import selectors
+import weakref
+
+import pytest
+import responses
+
+from airflow_dbt_cloud.async_client import AsyncClient
+from airflow_dbt_cloud.budget import Budget
+from airflow_dbt_cloud.credentials import Credentials
+from airflow_dbt_cloud.errors import (
+    DbtCloudConfigurationError,
+    DbtCloudNotFound,
+    DbtCloudServerError,
+    DbtCloudUnreachable,
+)
+from airflow_dbt_cloud.poller import Poller, get_poller
+
+HOST = "https://ab123.us1.dbt.com"
+RUNS = f"{HOST}/api/v2/accounts/42/runs/"
+TERMINAL = [10, 20, 30]
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop that does not wait for a timer but puts its clock forward."""
+
+    class Selector(selectors.DefaultSelector):
+        """Waits for nothing but what is there already."""
+
+        loop = None
+
+        def select(self, timeout=None):
+            if timeout:
+                self.loop.now += timeout
+            return super().select(0)
+
+    def __init__(self):
+        self.now = 1000.0
+        selector = self.Selector()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self):
+        return self.now
+
+
+class Inline:
+    """Threads that are none: a call takes no time on the test's clock."""
+
+    async def run(self, call):
+        await asyncio.sleep(0)
+        return call()
+
+
+class Cloud:
+    """A dbt Cloud with some runs, and a memory of what it was asked."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.statuses = {}
+        self.requests = []
+        self.answers = []  # what to answer next instead of the truth
+        self.batches_allowed = True
+
+    def answer(self, request):
+        self.requests.append((self.loop.now - 1000, request.url, dict(request.params)))
+        if self.answers:
+            instead = self.answers.pop(0)
+            if isinstance(instead, Exception):
+                raise instead
+            if instead is not None:
+                return instead
+        if "pk__in" in request.params:
+            return self._list(request.params)
+        run_id = int(request.url.split("?")[0].rstrip("/").rpartition("/")[2])
+        if run_id not in self.statuses:
+            return reply(404, None, "Not found.")
+        return reply(200, self._row(run_id))
+
+    def _list(self, params):
+        if not self.batches_allowed:
+            return reply(400, {"pk__in": "no"}, "The request was invalid.")
+        ids = json.loads(params["pk__in"])
+        assert len(ids) <= 100
+        assert params["limit"] == "100"
+        wanted = json.loads(params.get("status__in", "null"))
+        rows = [
+            self._row(run_id)
+            for run_id in ids
+            if run_id in self.statuses and (wanted is None or self.statuses[run_id] in wanted)
+        ]
+        return reply(200, rows)
+
+    def _row(self, run_id):
+        return {"id": run_id, "status": self.statuses[run_id]}
+
+    def lists(self):
+        return [params for _, _, params in self.requests if "pk__in" in params]
+
+
+def reply(status, data, message="Success!", headers=None):
+    """Return an answer as dbt Cloud wraps it."""
+    said = {"code": status, "is_success": status < 400, "user_message": message, "developer_message": ""}
+    return status, headers or {}, json.dumps({"status": said, "data": data})
+
+
+@pytest.fixture
+def loop():
+    """Return the loop of a test."""
+    random.seed(7)
+    loop = JumpingLoop()
+    yield loop
+    # Whoever was to end now that nobody follows a run gets the time to.
+    loop.run_until_complete(asyncio.sleep(1))
+    assert not asyncio.all_tasks(loop)
+    loop.close()
+
+
+@pytest.fixture
+def cloud(loop):
+    """Stand in for dbt Cloud."""
+    cloud = Cloud(loop)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.add_callback(responses.GET, url=re.compile(f"{RUNS}.*"), callback=cloud.answer)
+        yield cloud
+
+
+class Connection:
+    """A connection, and how often it was read."""
+
+    def __init__(self):
+        self.reads = 0
+        self.error = None
+
+    async def __call__(self):
+        self.reads += 1
+        if self.error:
+            raise self.error
+        return Credentials(HOST, 42, f"token-{self.reads}")
+
+
+@pytest.fixture
+def connection():
+    """Return a connection that can be read."""
+    return Connection()
+
+
+@pytest.fixture
+def poller(loop, connection):
+    """Return a poller whose requests are sent without threads."""
+    return Poller(AsyncClient(connection, threads=Inline()), budget=Budget(500, clock=loop.time))
+
+
+async def ended(poller, run_id, interval=10, within=100_000):
+    """Follow a run to its end."""
+    with poller.follow(run_id, interval) as followed:
+        return await followed.wait(within)
+
+
+def after(loop, seconds, act):
+    """Do something at a time of the test's clock."""
+    loop.call_at(1000 + seconds, act)
+
+
+def test_an_end_is_told(loop, cloud, poller):
+    """A run that ends is told to whoever follows it, within an interval."""
+    cloud.statuses[7] = 3
+    after(loop, 25, lambda: cloud.statuses.update({7: 10}))
+    run = loop.run_until_complete(ended(poller, 7))
+    assert run.is_success
+    assert 25 <= loop.now - 1000 <= 35
+
+
+def test_a_hundred_runs_are_one_request(loop, cloud, poller):
+    """A hundred runs that end together are asked for together."""
+    cloud.statuses = dict.fromkeys(range(1, 101), 10)
+
+    async def follow_all():
+        return await asyncio.gather(*(ended(poller, run_id) for run_id in cloud.statuses))
+
+    runs = loop.run_until_complete(follow_all())
+    assert sorted(run.id for run in runs) == list(range(1, 101))
+    assert len(cloud.requests) == 1
+
+
+def test_a_thousand_runs_are_a_few_requests(loop, cloud, poller):
+    """A thousand runs that last 5 to 35 s, asked for every 10 s, are at most 35 requests."""
+    lengths = {run_id: random.uniform(5, 35) for run_id in range(1, 1001)}
+    cloud.statuses = dict.fromkeys(lengths, 3)
+    delays = []
+
+    def end(run_id):
+        cloud.statuses[run_id] = 10
+
+    async def follow(run_id):
+        assert (await ended(poller, run_id)).is_success
+        delays.append(loop.now - 1000 - lengths[run_id])
+
+    async def follow_all():
+        await asyncio.gather(*map(follow, lengths))
+
+    for run_id, seconds in lengths.items():
+        after(loop, seconds, lambda run_id=run_id: end(run_id))
+    loop.run_until_complete(follow_all())
+    assert len(delays) == 1000
+    assert len(cloud.requests) <= 35
+    assert sum(delays) / len(delays) <= 5
+    assert min(delays) >= 0
+
+
+def test_only_ended_runs_are_asked_for(loop, cloud, poller):
+    """Within a minute only runs that have ended are asked for; once a minute all are."""
+    cloud.statuses[7] = 3
+    after(loop, 130, lambda: cloud.statuses.update({7: 10}))
+    loop.run_until_complete(ended(poller, 7))
+    full = [at for at, _, params in cloud.requests if "status__in" not in params]
+    assert len(full) == 2
+    assert all(json.loads(params.get("status__in", "[10, 20, 30]")) == TERMINAL for params in cloud.lists())
+
+
+def test_states_are_known(loop, cloud, poller):
+    """Once a minute a follower can see the state of a run that goes on."""
+    cloud.statuses[7] = 3
+
+    async def look():
+        with poller.follow(7, 10) as followed:
+            assert await followed.wait(75) is None
+            return followed.run
+
+    assert loop.run_until_complete(look()).status == 3
+
+
+def test_nobody_is_asked_about(loop, cloud, poller):
+    """A run that nobody follows is not asked about."""
+    cloud.statuses = {7: 3, 8: 3}
+
+    async def leave():
+        with poller.follow(7, 10):
+            with poller.follow(8, 10) as followed:
+                await followed.wait(25)
+            before = len(cloud.requests)
+            await asyncio.sleep(30)
+            late = [json.loads(params["pk__in"]) for _, _, params in cloud.requests[before:]]
+            assert late
+            assert all(ids == [7] for ids in late)
+        before = len(cloud.requests)
+        await asyncio.sleep(100)
+        assert len(cloud.requests) == before
+
+    loop.run_until_complete(leave())
+
+
+def test_the_task_lives_with_the_table(loop, cloud, poller):
+    """The poller's task ends when nobody follows a run, and starts again when somebody does."""
+    cloud.statuses = {7: 3}
+
+    async def come_and_go():
+        for _ in range(3):
+            with poller.follow(7, 10) as followed:
+                await followed.wait(12)
+                assert (
+                    len([task for task in asyncio.all_tasks() if task.get_name() == "dbt-cloud-poller"]) == 1
+                )
+            await asyncio.sleep(1)
+            assert [task.get_name() for task in asyncio.all_tasks() if "dbt" in task.get_name()] == []
+
+    loop.run_until_complete(come_and_go())
+
+
+def test_two_followers_of_one_run(loop, cloud, poller):
+    """Two who follow the same run are both told, and ask no more than one."""
+    cloud.statuses = {7: 10}
+
+    async def both():
+        return await asyncio.gather(ended(poller, 7), ended(poller, 7))
+
+    first, second = loop.run_until_complete(both())
+    assert first.is_success
+    assert second.is_success
+    assert len(cloud.requests) == 1
+
+
+def test_one_follower_is_cancelled(loop, cloud, poller):
+    """A follower that is cancelled touches no other, of the same run or of another."""
+    cloud.statuses = {7: 3, 8: 3}
+    after(loop, 30, lambda: cloud.statuses.update({7: 10, 8: 20}))
+
+    async def scene():
+        others = [asyncio.create_task(ended(poller, run_id)) for run_id in (7, 8)]
+        doomed = asyncio.create_task(ended(poller, 7))
+        await asyncio.sleep(15)
+        doomed.cancel()
+        return [run.status for run in await asyncio.gather(*others)]
+
+    assert loop.run_until_complete(scene()) == [10, 20]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (500, {}, "<html>"),
+        (200, {}, "<html>"),
+        (200, {}, '{"status": {}, "da'),
+        (403, {}, "{}"),
+        ConnectionResetError("reset"),
+    ],
+)
+def test_trouble_is_waited_out(loop, cloud, poller, trouble):
+    """A question that fails is asked again when the runs are due, and the run is told when it has ended."""
+    cloud.statuses = {7: 3}
+    cloud.answers = [trouble] * 6
+    after(loop, 25, lambda: cloud.statuses.update({7: 10}))
+    assert loop.run_until_complete(ended(poller, 7)).is_success
+
+
+def test_trouble_is_seen(loop, cloud, poller):
+    """A follower can see why the last question failed, and that the next one did not."""
+    cloud.statuses = {7: 3}
+    cloud.answers = [(503, {}, "<html>")]
+
+    async def look():
+        with poller.follow(7, 10) as followed:
+            await followed.wait(10)
+            first = followed.error
+            await followed.wait(10)
+            return first, followed.error
+
+    first, second = loop.run_until_complete(look())
+    assert isinstance(first, DbtCloudServerError)
+    assert second is None
+
+
+def test_a_swallowed_request_is_sent_again_at_once(loop, cloud, poller):
+    """A request that a kept-alive connection swallowed is sent again at once, not an interval later."""
+    cloud.statuses = {7: 10}
+    cloud.answers = [ConnectionResetError("closed meanwhile")]
+    loop.run_until_complete(ended(poller, 7))
+    (first, *_), (second, *_) = cloud.requests
+    assert second == first
+
+
+@pytest.mark.parametrize(("headers", "least", "most"), [({"Retry-After": "90"}, 90, 101), ({}, 30, 311)])
+def test_rate_limited(loop, cloud, poller, headers, least, most):
+    """After a 429 nothing at all is asked for as long as dbt Cloud wants."""
+    cloud.statuses = dict.fromkeys(range(1, 301), 3)
+    cloud.answers = [None, reply(429, None, "slow down", headers)]
+
+    async def follow_all():
+        await asyncio.gather(*(ended(poller, run_id, within=400) for run_id in cloud.statuses))
+
+    loop.run_until_complete(follow_all())
+    times = [at for at, _, _ in cloud.requests]
+    gap = max(later - earlier for earlier, later in itertools.pairwise(times))
+    assert least - 1 <= gap <= most
+
+
+def test_budget(loop, cloud, poller):
+    """Ten thousand runs stretch the interval rather than the budget, and none is forgotten."""
+    cloud.statuses = dict.fromkeys(range(1, 10_001), 3)
+    seen = set()
+    original = cloud._list
+
+    def remember(params):
+        seen.update(json.loads(params["pk__in"]))
+        return original(params)
+
+    cloud._list = remember
+
+    async def follow_all():
+        await asyncio.gather(*(ended(poller, run_id, interval=5, within=60) for run_id in cloud.statuses))
+
+    loop.run_until_complete(follow_all())
+    assert len(cloud.requests) <= 501
+    assert seen == set(cloud.statuses)
+
+
+def test_a_run_that_is_gone(loop, cloud, poller):
+    """A run that is gone is noticed within a minute or so, asked for by itself, and told as not found."""
+    cloud.statuses = {7: 3, 8: 3}
+    after(loop, 20, lambda: cloud.statuses.pop(7))
+
+    async def look():
+        with poller.follow(7, 10) as gone, poller.follow(8, 10) as there:
+            await gone.wait(90)
+            return gone.error, there.error
+
+    gone, there = loop.run_until_complete(look())
+    assert isinstance(gone, DbtCloudNotFound)
+    assert there is None
+
+
+def test_batches_refused(loop, cloud, poller, caplog):
+    """If dbt Cloud refuses to be asked for many runs, each is asked for by itself, and that is said once."""
+    cloud.statuses = {7: 3, 8: 3, 9: 3}
+    cloud.batches_allowed = False
+    after(loop, 100, lambda: cloud.statuses.update({7: 10, 8: 20, 9: 30}))
+
+    async def follow_all():
+        return await asyncio.gather(*(ended(poller, run_id) for run_id in cloud.statuses))
+
+    assert [run.status for run in loop.run_until_complete(follow_all())] == [10, 20, 30]
+    assert len(cloud.lists()) == 1
+    assert caplog.text.count("Each run is asked for by itself") == 1
+
+
+def test_batches_are_tried_again(loop, cloud, poller):
+    """An hour after batches were refused one is tried again."""
+    cloud.statuses = {7: 3}
+    cloud.batches_allowed = False
+    after(loop, 1800, lambda: setattr(cloud, "batches_allowed", True))
+    after(loop, 4000, lambda: cloud.statuses.update({7: 10}))
+    loop.run_until_complete(ended(poller, 7, interval=60))
+    first, second, *_ = [at for at, _, params in cloud.requests if "pk__in" in params]
+    assert 3600 <= second - first <= 3700
+
+
+def test_strangers(loop, cloud, poller, caplog):
+    """If dbt Cloud ignores which runs are asked for, its answers are not believed."""
+    cloud.statuses = {7: 3}
+    cloud.answers = [reply(200, [{"id": 99, "status": 10}, {"id": 7, "status": 10}])]
+    after(loop, 60, lambda: cloud.statuses.update({7: 20}))
+    assert loop.run_until_complete(ended(poller, 7)).status == 20
+    assert "runs that were not asked for, such as 99" in caplog.text
+
+
+def test_rotated_token(loop, cloud, poller, connection):
+    """After a token was refused the connection is read anew."""
+    cloud.statuses = {7: 10}
+    cloud.answers = [reply(401, None, "Invalid token.")]
+    assert loop.run_until_complete(ended(poller, 7)).is_success
+    assert connection.reads == 2
+
+
+def test_401_storm(loop, cloud, poller, connection):
+    """A storm of 401s is waited out, with one look at the connection for each question."""
+    cloud.statuses = {7: 10}
+    cloud.answers = [reply(401, None, "Invalid token.")] * 20
+    assert loop.run_until_complete(ended(poller, 7)).is_success
+    assert connection.reads == 21
+
+
+def test_the_connection_is_read_once(loop, cloud, poller, connection):
+    """However many runs are followed, the connection is read once."""
+    cloud.statuses = dict.fromkeys(range(1, 501), 10)
+
+    async def follow_all():
+        await asyncio.gather(*(ended(poller, run_id) for run_id in cloud.statuses))
+
+    loop.run_until_complete(follow_all())
+    assert connection.reads == 1
+
+
+def test_a_connection_that_cannot_be_read(loop, cloud, poller, connection):
+    """A connection that cannot be read now counts as dbt Cloud being unreachable."""
+    cloud.statuses = {7: 10}
+    connection.error = DbtCloudUnreachable("GET", "the run", "no connection", may_have_arrived=False)
+    after(loop, 50, lambda: setattr(connection, "error", None))
+    assert loop.run_until_complete(ended(poller, 7)).is_success
+    assert loop.now - 1000 >= 50
+
+
+def test_a_connection_that_leads_elsewhere(loop, cloud, poller, connection):
+    """A connection that leads elsewhere is told to everybody: nobody's run can be followed with it."""
+    cloud.statuses = {7: 3, 8: 3}
+    connection.error = DbtCloudConfigurationError("elsewhere")
+
+    async def both():
+        return await asyncio.gather(ended(poller, 7), ended(poller, 8), return_exceptions=True)
+
+    assert [str(error) for error in loop.run_until_complete(both())] == ["elsewhere", "elsewhere"]
+
+
+def test_a_bug_is_told(loop, poller, connection, caplog):
+    """An error that nobody thought of is told to whoever waits, not swallowed."""
+    connection.error = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        loop.run_until_complete(ended(poller, 7))
+    assert "broke down" in caplog.text
+
+
+def test_the_callers_context_stays_outside(loop, cloud, poller):
+    """The poller does not run in the context of whoever came first, so its log lines are nobody's."""
+    task = contextvars.ContextVar("task", default="nobody's")
+    seen = []
+    cloud.statuses = {7: 10}
+
+    class Handler(logging.Handler):
+        def emit(self, _):
+            seen.append(task.get())
+
+    handler = Handler()
+    logging.getLogger("airflow_dbt_cloud.poller").addHandler(handler)
+    cloud.answers = [reply(429, None, "slow down", {"Retry-After": "1"})]
+
+    async def first():
+        task.set("the first task's")
+        await ended(poller, 7)
+
+    loop.run_until_complete(first())
+    logging.getLogger("airflow_dbt_cloud.poller").removeHandler(handler)
+    assert seen == ["nobody's"]
+
+
+def test_one_poller_for_each_key_and_loop(connection):
+    """Whoever has the same way to dbt Cloud shares a poller, on the same event loop."""
+
+    async def pollers():
+        return get_poller("a", connection), get_poller("a", connection), get_poller("b", connection)
+
+    first, again, other = asyncio.run(pollers())
+    assert first is again
+    assert first is not other
+    assert asyncio.run(pollers())[0] is not first
+
+
+def test_the_registry_forgets_loops(cloud, connection):
+    """A loop that is gone takes its pollers with it."""
+    cloud.statuses = {7: 10}
+
+    def run():
+        loop = asyncio.new_event_loop()
+
+        async def follow():
+            poller = get_poller("x", connection)
+            poller.client._threads = Inline()
+            await ended(poller, 7, interval=0.01, within=5)
+            await asyncio.sleep(0.01)
+
+        loop.run_until_complete(follow())
+        loop.close()
+        return weakref.ref(loop)
+
+    gone = run()
+    gc.collect()
+    assert gone() is None
