@@ -149,8 +149,7 @@ class Poller:
     async def _poll(self) -> None:
         questions: set[asyncio.Task[None]] = set()
         try:
-            while self._table:
-                await self._until_due()
+            while await self._until_due():
                 if len(questions) == MOST_AT_ONCE:
                     await asyncio.wait(questions, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.sleep(self._budget.claim())
@@ -169,17 +168,18 @@ class Poller:
             for question in questions:
                 question.cancel()
 
-    async def _until_due(self) -> None:
-        """Sleep until a run is due, or nobody follows any."""
+    async def _until_due(self) -> bool:
+        """Sleep until a run is due, and return True; or False as soon as nobody follows any."""
         loop = asyncio.get_running_loop()
         while self._table:
             while self._due and self._table.get(self._due[0][2].id) is not self._due[0][2]:
                 heapq.heappop(self._due)
             due = max(self._due[0][0], self._paused_until) if self._due else float("inf")
             if due <= loop.time():
-                return
+                return True
             self._changed = loop.create_future()
             await asyncio.wait({self._changed}, timeout=None if due == float("inf") else due - loop.time())
+        return False
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():
