@@ -1,5 +1,10 @@
-"""Fakes that stand at the front doors of the package: credentials, real servers on real sockets, TLS."""
+"""Fakes that stand at the front doors of the package: credentials, servers, TLS, dbt Cloud itself, time."""
 
+import asyncio
+import json
+import random
+import re
+import selectors
 import socket
 import ssl
 import struct
@@ -8,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
+import responses
 import trustme
 
 from airflow_dbt_cloud.credentials import Credentials
@@ -194,3 +200,151 @@ def answer():
 def reset_connection():
     """Return the function that resets a connection."""
     return reset
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """
+    An event loop that does not wait for a timer but puts its clock forward.
+
+    Only while a thread of its executor works does it wait, and its clock stands still.
+    """
+
+    class Selector(selectors.DefaultSelector):
+        """Waits for nothing but what is there already."""
+
+        loop = None
+
+        def select(self, timeout=None):
+            if self.loop.calls:
+                return super().select(timeout if timeout == 0 else None)
+            if timeout:
+                self.loop.now += timeout
+            return super().select(0)
+
+    def __init__(self):
+        self.began = self.now = 1000.0
+        self.calls = set()
+        selector = self.Selector()
+        selector.loop = self
+        super().__init__(selector)
+
+    def time(self):
+        return self.now
+
+    @property
+    def elapsed(self):
+        return self.now - self.began
+
+    def run_in_executor(self, executor, func, *args):
+        call = super().run_in_executor(executor, func, *args)
+        self.calls.add(call)
+        call.add_done_callback(self.calls.discard)
+        return call
+
+
+class InlineThreads:
+    """Threads that are none: a call takes no time on the loop's clock."""
+
+    async def run(self, call):
+        await asyncio.sleep(0)
+        return call()
+
+
+class Cloud:
+    """A dbt Cloud with some runs, and a memory of what it was asked."""
+
+    runs = "https://ab123.us1.dbt.com/api/v2/accounts/42/runs/"
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.statuses = {}
+        self.requests = []
+        self.tokens = []
+        self.cancelled = []
+        self.answers = []  # what to answer next instead of the truth
+        self.batches_allowed = True
+
+    def answer(self, request):
+        self.requests.append((self.loop.elapsed, request.url, dict(request.params)))
+        self.tokens.append(request.headers["Authorization"].removeprefix("Token "))
+        if self.answers:
+            instead = self.answers.pop(0)
+            if isinstance(instead, Exception):
+                raise instead
+            if instead is not None:
+                return instead
+        if "pk__in" in request.params:
+            return self._list(request.params)
+        run_id = self._run_id(request)
+        if run_id not in self.statuses:
+            return as_dbt_cloud(404, None, "Not found.")
+        return as_dbt_cloud(200, self._row(run_id))
+
+    def cancel(self, request):
+        run_id = self._run_id(request)
+        self.cancelled.append(run_id)
+        self.statuses[run_id] = 30
+        return as_dbt_cloud(200, self._row(run_id))
+
+    def _run_id(self, request):
+        return int(re.search(r"/runs/(\d+)/", request.url)[1])
+
+    def _list(self, params):
+        if not self.batches_allowed:
+            return as_dbt_cloud(400, {"pk__in": "no"}, "The request was invalid.")
+        ids = json.loads(params["pk__in"])
+        assert len(ids) <= 100
+        assert params["limit"] == "100"
+        wanted = json.loads(params.get("status__in", "null"))
+        rows = [
+            self._row(run_id)
+            for run_id in ids
+            if run_id in self.statuses and (wanted is None or self.statuses[run_id] in wanted)
+        ]
+        return as_dbt_cloud(200, rows)
+
+    def _row(self, run_id):
+        return {"id": run_id, "status": self.statuses[run_id], "project_id": 3}
+
+    def lists(self):
+        return [params for _, _, params in self.requests if "pk__in" in params]
+
+
+def as_dbt_cloud(status, data, message="Success!", headers=None):
+    """Return an answer as dbt Cloud wraps it."""
+    said = {"code": status, "is_success": status < 400, "user_message": message, "developer_message": ""}
+    return status, headers or {}, json.dumps({"status": said, "data": data})
+
+
+@pytest.fixture
+def reply():
+    """Return the function that wraps an answer as dbt Cloud does."""
+    return as_dbt_cloud
+
+
+@pytest.fixture
+def loop():
+    """Return an event loop whose time only the test's own waiting moves."""
+    random.seed(7)
+    loop = JumpingLoop()
+    yield loop
+    # Whoever was to end now that nobody follows a run gets the time to.
+    loop.run_until_complete(asyncio.sleep(1))
+    assert not asyncio.all_tasks(loop)
+    loop.close()
+
+
+@pytest.fixture
+def inline_threads():
+    """Return threads that are none."""
+    return InlineThreads()
+
+
+@pytest.fixture
+def cloud(loop):
+    """Stand in for dbt Cloud, for whoever waits on the loop."""
+    cloud = Cloud(loop)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.add_callback(responses.GET, url=re.compile(f"{cloud.runs}.*"), callback=cloud.answer)
+        mock.add_callback(responses.POST, url=re.compile(rf"{cloud.runs}\d+/cancel/"), callback=cloud.cancel)
+        yield cloud

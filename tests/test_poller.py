@@ -7,12 +7,9 @@ import itertools
 import json
 import logging
 import random
-import re
-import selectors
 import weakref
 
 import pytest
-import responses
 
 from airflow_dbt_cloud.async_client import AsyncClient
 from airflow_dbt_cloud.budget import Budget
@@ -26,112 +23,7 @@ from airflow_dbt_cloud.errors import (
 from airflow_dbt_cloud.poller import Poller, get_poller
 
 HOST = "https://ab123.us1.dbt.com"
-RUNS = f"{HOST}/api/v2/accounts/42/runs/"
 TERMINAL = [10, 20, 30]
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop that does not wait for a timer but puts its clock forward."""
-
-    class Selector(selectors.DefaultSelector):
-        """Waits for nothing but what is there already."""
-
-        loop = None
-
-        def select(self, timeout=None):
-            if timeout:
-                self.loop.now += timeout
-            return super().select(0)
-
-    def __init__(self):
-        self.now = 1000.0
-        selector = self.Selector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self):
-        return self.now
-
-
-class Inline:
-    """Threads that are none: a call takes no time on the test's clock."""
-
-    async def run(self, call):
-        await asyncio.sleep(0)
-        return call()
-
-
-class Cloud:
-    """A dbt Cloud with some runs, and a memory of what it was asked."""
-
-    def __init__(self, loop):
-        self.loop = loop
-        self.statuses = {}
-        self.requests = []
-        self.answers = []  # what to answer next instead of the truth
-        self.batches_allowed = True
-
-    def answer(self, request):
-        self.requests.append((self.loop.now - 1000, request.url, dict(request.params)))
-        if self.answers:
-            instead = self.answers.pop(0)
-            if isinstance(instead, Exception):
-                raise instead
-            if instead is not None:
-                return instead
-        if "pk__in" in request.params:
-            return self._list(request.params)
-        run_id = int(request.url.split("?")[0].rstrip("/").rpartition("/")[2])
-        if run_id not in self.statuses:
-            return reply(404, None, "Not found.")
-        return reply(200, self._row(run_id))
-
-    def _list(self, params):
-        if not self.batches_allowed:
-            return reply(400, {"pk__in": "no"}, "The request was invalid.")
-        ids = json.loads(params["pk__in"])
-        assert len(ids) <= 100
-        assert params["limit"] == "100"
-        wanted = json.loads(params.get("status__in", "null"))
-        rows = [
-            self._row(run_id)
-            for run_id in ids
-            if run_id in self.statuses and (wanted is None or self.statuses[run_id] in wanted)
-        ]
-        return reply(200, rows)
-
-    def _row(self, run_id):
-        return {"id": run_id, "status": self.statuses[run_id]}
-
-    def lists(self):
-        return [params for _, _, params in self.requests if "pk__in" in params]
-
-
-def reply(status, data, message="Success!", headers=None):
-    """Return an answer as dbt Cloud wraps it."""
-    said = {"code": status, "is_success": status < 400, "user_message": message, "developer_message": ""}
-    return status, headers or {}, json.dumps({"status": said, "data": data})
-
-
-@pytest.fixture
-def loop():
-    """Return the loop of a test."""
-    random.seed(7)
-    loop = JumpingLoop()
-    yield loop
-    # Whoever was to end now that nobody follows a run gets the time to.
-    loop.run_until_complete(asyncio.sleep(1))
-    assert not asyncio.all_tasks(loop)
-    loop.close()
-
-
-@pytest.fixture
-def cloud(loop):
-    """Stand in for dbt Cloud."""
-    cloud = Cloud(loop)
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        mock.add_callback(responses.GET, url=re.compile(f"{RUNS}.*"), callback=cloud.answer)
-        yield cloud
 
 
 class Connection:
@@ -155,9 +47,9 @@ def connection():
 
 
 @pytest.fixture
-def poller(loop, connection):
+def poller(loop, connection, inline_threads):
     """Return a poller whose requests are sent without threads."""
-    return Poller(AsyncClient(connection, threads=Inline()), budget=Budget(500, clock=loop.time))
+    return Poller(AsyncClient(connection, threads=inline_threads), budget=Budget(500, clock=loop.time))
 
 
 async def ended(poller, run_id, interval=10, within=100_000):
@@ -349,7 +241,7 @@ def test_a_swallowed_request_is_sent_again_at_once(loop, cloud, poller):
 
 
 @pytest.mark.parametrize(("headers", "least", "most"), [({"Retry-After": "90"}, 90, 101), ({}, 30, 311)])
-def test_rate_limited(loop, cloud, poller, headers, least, most):
+def test_rate_limited(loop, cloud, poller, headers, least, most, reply):
     """After a 429 nothing at all is asked for as long as dbt Cloud wants."""
     cloud.statuses = dict.fromkeys(range(1, 301), 3)
     cloud.answers = [None, reply(429, None, "slow down", headers)]
@@ -423,7 +315,7 @@ def test_batches_are_tried_again(loop, cloud, poller):
     assert 3600 <= second - first <= 3700
 
 
-def test_strangers(loop, cloud, poller, caplog):
+def test_strangers(loop, cloud, poller, caplog, reply):
     """If dbt Cloud ignores which runs are asked for, its answers are not believed."""
     cloud.statuses = {7: 3}
     cloud.answers = [reply(200, [{"id": 99, "status": 10}, {"id": 7, "status": 10}])]
@@ -432,7 +324,7 @@ def test_strangers(loop, cloud, poller, caplog):
     assert "runs that were not asked for, such as 99" in caplog.text
 
 
-def test_rotated_token(loop, cloud, poller, connection):
+def test_rotated_token(loop, cloud, poller, connection, reply):
     """After a token was refused the connection is read anew."""
     cloud.statuses = {7: 10}
     cloud.answers = [reply(401, None, "Invalid token.")]
@@ -440,7 +332,7 @@ def test_rotated_token(loop, cloud, poller, connection):
     assert connection.reads == 2
 
 
-def test_401_storm(loop, cloud, poller, connection):
+def test_401_storm(loop, cloud, poller, connection, reply):
     """A storm of 401s is waited out, with one look at the connection for each question."""
     cloud.statuses = {7: 10}
     cloud.answers = [reply(401, None, "Invalid token.")] * 20
@@ -487,7 +379,7 @@ def test_a_bug_is_told(loop, poller, connection, caplog):
     assert "broke down" in caplog.text
 
 
-def test_the_callers_context_stays_outside(loop, cloud, poller):
+def test_the_callers_context_stays_outside(loop, cloud, poller, reply):
     """The poller does not run in the context of whoever came first, so its log lines are nobody's."""
     task = contextvars.ContextVar("task", default="nobody's")
     seen = []
@@ -522,7 +414,7 @@ def test_one_poller_for_each_key_and_loop(connection):
     assert asyncio.run(pollers())[0] is not first
 
 
-def test_the_registry_forgets_loops(cloud, connection):
+def test_the_registry_forgets_loops(cloud, connection, inline_threads):
     """A loop that is gone takes its pollers with it."""
     cloud.statuses = {7: 10}
 
@@ -531,7 +423,7 @@ def test_the_registry_forgets_loops(cloud, connection):
 
         async def follow():
             poller = get_poller("x", connection)
-            poller.client._threads = Inline()
+            poller.client._threads = inline_threads
             await ended(poller, 7, interval=0.01, within=5)
             await asyncio.sleep(0.01)
 
