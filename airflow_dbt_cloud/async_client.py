@@ -72,8 +72,10 @@ class AsyncClient:
         try:
             return await self._threads.run(lambda: call(client))
         except DbtCloudUnauthorized:
-            # The token may have been rotated: the next question reads the connection anew.
-            self._client = None
+            # The token may have been rotated: the next question reads the connection anew. Unless another one
+            # has done so while this one was on its way.
+            if self._client is client:
+                self._client = None
             raise
         except DbtCloudUnreachable as error:
             if not error.may_have_arrived:
@@ -87,6 +89,8 @@ class AsyncClient:
             self._connecting = asyncio.get_running_loop().create_task(
                 self._read_connection(), name="dbt-cloud-connect", context=contextvars.Context()
             )
+            # Read once, so that asyncio does not complain if whoever asked has gone when it fails.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
         # Shielded: whoever asks may be cancelled, and others wait for the same connection.
         return await asyncio.shield(self._connecting)
 
