@@ -11,7 +11,7 @@ import asyncio
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, AirflowTaskTimeout
@@ -45,6 +45,12 @@ GLANCE = 60.0
 MIN_DEFERRAL = 5.0
 STATE_BUDGET = 5.0
 VERSION = 1
+
+Answer = TypeVar("Answer")
+
+# Decisions about killed tasks that are on their way: the event loop itself holds tasks only weakly.
+_decisions: set[asyncio.Task[None]] = set()
+
 # The states of a task that a person's action leaves it in when it was deferred; None is "cleared".
 ENDED_BY_A_PERSON = frozenset(
     {"failed", "success", "skipped", "removed", "upstream_failed", "restarting", "scheduled", "queued", None}
@@ -199,14 +205,20 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         Airflow calls this also when a trigger is given to another triggerer, so its word is not enough: the
         task's state decides, and if nobody knows it the run goes on.
         """
-        if not self.cancel_on_kill or time.time() >= self._deadline:
-            return
-        state = await asyncio.wait_for(self._ask_state(), STATE_BUDGET)
-        if state not in ENDED_BY_A_PERSON:
-            self.log.info("The task is still %s: dbt Cloud run %s goes on.", state, self.run_id)
-            return
-        self.log.info("Cancelling dbt Cloud run %s: a person ended the task (%s).", self.run_id, state)
-        await self._poller().client.cancel_run(self.run_id)
+        if self.cancel_on_kill and time.time() < self._deadline:
+            # A task of its own: Airflow cancels us again a second later, and once more, until we are gone.
+            decision = asyncio.create_task(self._decide(), name=f"dbt-cloud-kill-{self.run_id}")
+            _decisions.add(decision)
+            decision.add_done_callback(_decisions.discard)
+            await asyncio.shield(decision)
+
+    async def _decide(self) -> None:
+        why = await asyncio.wait_for(self._find_out_who_ended_it(), STATE_BUDGET)
+        if why:
+            self.log.info("Cancelling dbt Cloud run %s: %s.", self.run_id, why)
+            await self._poller().client.cancel_run(self.run_id)
+        else:
+            self.log.info("Nobody ended the task: dbt Cloud run %s goes on.", self.run_id)
 
     async def _wait(self) -> RunEvent:
         watch = Watch(
@@ -270,29 +282,49 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         way = (self.conn_id, self.account_id, self.host, self.run_account_id, seconds)
         return get_poller(way, partial(_connect, *way))
 
-    async def _ask_state(self) -> str | None:
-        from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+    async def _find_out_who_ended_it(self) -> str:
+        """Return what a person did to the task, or an empty string if nobody did anything."""
+        from airflow.sdk.execution_time.comms import GetTaskStates, GetXCom, TaskStatesResult, XComResult
 
         ti = self.task_instance
         if ti is None:
             msg = "Only a trigger in a triggerer has a task whose state can be asked for."
             raise LookupError(msg)
         is_mapped = ti.map_index >= 0
-        question = GetTaskStates(
-            dag_id=ti.dag_id,
-            task_ids=[ti.task_id],
-            run_ids=[ti.run_id],
-            map_index=ti.map_index if is_mapped else None,
+        name = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
+        map_index = ti.map_index if is_mapped else None
+        states = await _ask_airflow(
+            GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index),
+            TaskStatesResult,
         )
-        answer = await SUPERVISOR_COMMS.asend(question)
-        if not isinstance(answer, TaskStatesResult):
-            msg = f"Airflow does not say which state the task has: {answer!r}"
-            raise TypeError(msg)
-        state: str | None = answer.task_states[ti.run_id][
-            f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
-        ]
-        return state
+        state = states.task_states[ti.run_id][name]
+        if state in ENDED_BY_A_PERSON:
+            return f"a person ended the task (its state is {state})"
+        if state not in {"running", "deferred"}:
+            return ""
+        # A cleared task may be at its next try already, and then has no run yet, or another one.
+        question = GetXCom(
+            key="job_run_id", dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index
+        )
+        stored = await _ask_airflow(question, XComResult)
+        if stored.value is None:
+            return "a person cleared the task" if state == "running" else ""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        run_id = await sync_to_async(XCom.deserialize_value)(stored)
+        if isinstance(run_id, int) and run_id != self.run_id:
+            return f"a person cleared the task (it is at run {run_id} now)"
+        return ""
+
+
+async def _ask_airflow(question: Any, kind: type[Answer]) -> Answer:
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    answer = await SUPERVISOR_COMMS.asend(question)
+    if not isinstance(answer, kind):
+        msg = f"Airflow does not say how the task is: {answer!r}"
+        raise TypeError(msg)
+    return answer
 
 
 async def _connect(

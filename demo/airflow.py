@@ -64,12 +64,16 @@ class Airflow:
         token = requests.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def start_component(self, component: str) -> Process:
-        """Start one component, with its log in the home."""
+    def start_component(self, component: str, *, name: str = "") -> Process:
+        """
+        Start one component, with its log in the home.
+
+        :param name: what to call it, if it is the second of its kind.
+        """
         command = [sys.executable, "-m", "airflow", component, *COMPONENTS[component]]
-        log = self._home / f"{component}.log"
-        process = Process(f"Airflow's {component}", command, env=self.environment, log=log)
-        self.processes[component] = process
+        log = self._home / f"{name or component}.log"
+        process = Process(f"Airflow's {name or component}", command, env=self.environment, log=log)
+        self.processes[name or component] = process
         return process
 
     def stop(self) -> None:
@@ -186,6 +190,8 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
             "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         }
 
 

@@ -1,5 +1,7 @@
 """One local dbt Cloud and one real Airflow for all end-to-end tests."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ class Stack:
 
     # Its runs hang in their first step for two minutes, for tests that interrupt them.
     slow_job = 70403100000015
+    # Its runs hang for half a minute.
+    medium_job = 70403100000005
     hourly_job = 70403100000002
     failing_job = 70403100000003
 
@@ -53,6 +57,19 @@ class Stack:
         )
         return self.airflow.xcom(*dag_run, task_id, key)
 
+    def wait_for_trigger(self, dag_run, task_id):
+        """Wait until a triggerer has taken up a task's trigger, and return which one."""
+        job = None
+
+        def is_taken():
+            nonlocal job
+            task = self.airflow.task(*dag_run, task_id)
+            job = (task["triggerer_job"] or {}).get("id")
+            return job is not None
+
+        wait_until(is_taken, within=60, what=f"A triggerer to take {dag_run}")
+        return job
+
     def wait_for_run(self, run_id, *statuses, within=30):
         """Wait until a dbt Cloud run has one of these statuses, and return it."""
         wait_until(
@@ -73,11 +90,14 @@ def stack(tmp_path_factory):
     """Start both, with a connection in the environment as a deployment would have it."""
     home = tmp_path_factory.mktemp("stack")
     state = home / "dbt-cloud"
+    landing = home / "landing"
+    subprocess.run([sys.executable, EXAMPLES / "ferry_landing.py", landing], check=True)
     shared = {
-        "DBT_LANDING": str(home / "landing"),
+        "DBT_LANDING": str(landing),
         "FERRY_WAREHOUSE": str(state / "warehouse" / "production.duckdb"),
     }
-    slow = ["--fault", f"slow_start:wait=120,job_id={Stack.slow_job}"]
+    faults = [f"slow_start:wait=120,job_id={Stack.slow_job}", f"slow_start:wait=30,job_id={Stack.medium_job}"]
+    slow = [word for fault in faults for word in ("--fault", fault)]
     with DbtCloud(
         EXAMPLES / "project", state, log=home / "dbt-cloud.log", environment=shared, options=slow
     ) as dbt_cloud:

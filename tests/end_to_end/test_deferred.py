@@ -1,0 +1,174 @@
+"""Tasks that wait in a real triggerer, and what people and machines do to them meanwhile."""
+
+import signal
+
+import pytest
+import requests
+
+from demo.dbt_cloud import TOKEN
+from demo.processes import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def test_success(stack):
+    """A deferred task succeeds when its run has, and its log has both ends of the story."""
+    dag_run = stack.run("deferred", job_id=stack.hourly_job)
+    task = stack.wait_for_task(dag_run, "build", "success", "failed")
+    assert task["state"] == "success"
+    run_id = stack.airflow.xcom(*dag_run, "build")
+    log = stack.log(dag_run, "build")
+    assert f"Started dbt Cloud run {run_id}" in log
+    assert f"dbt Cloud run {run_id} succeeded: http" in log
+    assert stack.client.get_run(run_id).is_success
+
+
+def test_failure(stack):
+    """A deferred task fails when its run has, with dbt Cloud's message and the link."""
+    dag_run = stack.run("deferred", job_id=stack.failing_job)
+    assert stack.wait_for_task(dag_run, "build", "success", "failed")["state"] == "failed"
+    run = stack.client.get_run(stack.airflow.xcom(*dag_run, "build", "job_run_id"))
+    assert f"dbt Cloud run {run.id} failed: {run.status_message}" in stack.log(dag_run, "build")
+    assert stack.airflow.task(*dag_run, "build", "links")["extra_links"] == {"dbt Cloud run": run.href}
+
+
+def deferred(stack, dag_id="deferred"):
+    """Defer a task on a run that lasts, and return the DAG run and the dbt Cloud run's id."""
+    dag_run = stack.run(dag_id, job_id=stack.slow_job)
+    stack.wait_for_task(dag_run, "build", "deferred")
+    return dag_run, stack.airflow.xcom(*dag_run, "build", "job_run_id")
+
+
+def test_link_while_deferred(stack):
+    """The link is there while the task is deferred."""
+    dag_run, run_id = deferred(stack)
+    url = stack.client.get_run(run_id).href
+    assert stack.airflow.task(*dag_run, "build", "links")["extra_links"] == {"dbt Cloud run": url}
+    stack.client.cancel_run(run_id)
+    stack.wait_for_task(dag_run, "build", "failed")
+    assert f"dbt Cloud run {run_id} was cancelled: by " in stack.log(dag_run, "build")
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+def test_marked_while_deferred(stack, state):
+    """A person who marks a deferred task cancels its run within ten seconds."""
+    dag_run, run_id = deferred(stack)
+    stack.wait_for_trigger(dag_run, "build")
+    stack.airflow.set_task_state(*dag_run, "build", state)
+    stack.wait_for_run(run_id, 30, within=10)
+
+
+def test_cleared_while_deferred(stack):
+    """A person who clears a deferred task cancels its run within ten seconds; the next try starts another."""
+    dag_run, first = deferred(stack)
+    stack.wait_for_trigger(dag_run, "build")
+    stack.airflow.clear(*dag_run, "build")
+    stack.wait_for_run(first, 30, within=10)
+    wait_until(
+        lambda: stack.wait_for_xcom(dag_run, "build", "job_run_id") != first,
+        within=60,
+        what="The second try's run",
+    )
+    second = stack.airflow.xcom(*dag_run, "build", "job_run_id")
+    assert not stack.client.get_run(second).is_terminal
+    stack.client.cancel_run(second)
+    stack.wait_for_task(dag_run, "build", "failed")
+
+
+def test_execution_timeout(stack):
+    """Airflow's execution_timeout holds for a deferred task, too, and cancels the run."""
+    dag_run, run_id = deferred(stack, "deferred_with_a_limit")
+    stack.wait_for_task(dag_run, "build", "failed")
+    stack.wait_for_run(run_id, 30)
+    assert "because the task's execution_timeout is over" in stack.log(dag_run, "build")
+
+
+def test_timeout(stack):
+    """`timeout` ends the wait of a deferred task, and its run goes on."""
+    dag_run, run_id = deferred(stack, "deferred_with_a_timeout")
+    stack.wait_for_task(dag_run, "build", "failed")
+    assert "The run goes on" in stack.log(dag_run, "build")
+    assert not stack.client.get_run(run_id).is_terminal
+    stack.client.cancel_run(run_id)
+
+
+def test_sensors(stack):
+    """A sensor follows a run that another task started, poking, rescheduled or deferred."""
+    dag_run = stack.run("followed", job_id=stack.hourly_job)
+    for task_id in ("poked", "rescheduled", "deferred"):
+        assert stack.wait_for_task(dag_run, task_id, "success", "failed")["state"] == "success"
+        assert stack.airflow.task(*dag_run, task_id, "links")["extra_links"]["dbt Cloud run"].startswith(
+            "http"
+        )
+
+
+def status_requests(stack):
+    """Return how often the local server was asked for lists and for single runs."""
+    url = f"{stack.dbt_cloud.url}/local/requests/"
+    return requests.get(url, headers={"Authorization": f"Token {TOKEN}"}, timeout=10).json()
+
+
+def test_one_poller_for_many(stack):
+    """Twenty deferred tasks ask as often as one would."""
+    before = status_requests(stack)
+    dag_run = stack.run("deferred_many")
+    wait_until(
+        lambda: len([t for t in stack.airflow.tasks(*dag_run) if t["state"] in {"success", "failed"}]) == 20,
+        within=240,
+        what="Twenty mapped tasks",
+    )
+    tasks = stack.airflow.tasks(*dag_run)
+    assert {task["state"] for task in tasks} == {"success"}
+    assert sorted(task["map_index"] for task in tasks) == list(range(20))
+    after = status_requests(stack)
+    lists, gets = (
+        sum(after[key] - before.get(key, 0) for key in after if key.endswith(path))
+        for path in ("/runs/", "/runs/{run_id}/")
+    )
+    # Each task asks once before it is deferred; then one poller asks for all of them every five seconds.
+    assert gets == 20
+    assert lists <= 24
+
+
+def test_triggerer_is_killed(stack):
+    """A triggerer that dies takes nothing with it: the next one follows the run to its end."""
+    dag_run = stack.run("deferred", job_id=stack.medium_job)
+    stack.wait_for_task(dag_run, "build", "deferred")
+    run_id = stack.airflow.xcom(*dag_run, "build", "job_run_id")
+    stack.wait_for_trigger(dag_run, "build")
+    triggerer = stack.airflow.processes["triggerer"]
+    triggerer.signal(signal.SIGKILL)
+    stack.airflow.start_component("triggerer")
+    assert stack.wait_for_task(dag_run, "build", "success", "failed", within=150)["state"] == "success"
+    assert stack.client.get_run(run_id).is_success
+    assert stack.airflow.xcom(*dag_run, "build") == run_id
+
+
+def test_triggerer_is_reassigned(stack):
+    """A trigger that moves to another triggerer does not cancel its run."""
+    dag_run = stack.run("deferred", job_id=stack.slow_job)
+    stack.wait_for_task(dag_run, "build", "deferred")
+    run_id = stack.airflow.xcom(*dag_run, "build", "job_run_id")
+    first = stack.wait_for_trigger(dag_run, "build")
+    asleep = stack.airflow.processes["triggerer"]
+    asleep.signal(signal.SIGSTOP)
+    try:
+        second = stack.airflow.start_component("triggerer", name="second-triggerer")
+        wait_until(
+            lambda: stack.wait_for_trigger(dag_run, "build") != first,
+            within=120,
+            what="The trigger's move to the second triggerer",
+            watching=[second],
+        )
+    finally:
+        asleep.signal(signal.SIGCONT)
+    wait_until(
+        lambda: "Nobody ended the task: dbt Cloud run" in stack.log(dag_run, "build"),
+        within=60,
+        what="The first triggerer to leave the run alone",
+    )
+    assert not stack.client.get_run(run_id).is_terminal
+    assert stack.airflow.task(*dag_run, "build")["state"] == "deferred"
+    stack.client.cancel_run(run_id)
+    stack.wait_for_task(dag_run, "build", "failed")
+    second.__exit__()
