@@ -58,7 +58,7 @@ class Watch:
     :param end_time: when to stop waiting, in seconds since the epoch; None = never.
     :param lost_track_after: seconds of nothing but failures after which the wait ends.
     :param log: told what changes; each task gives its own.
-    :param clock: the time, in seconds since the epoch.
+    :param clock: the time, in seconds since the epoch; default `time.time`.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Watch:
         end_time: float | None = None,
         lost_track_after: float = LOST_TRACK_AFTER,
         log: Log | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.run = run
         self._end_time = end_time
         self._lost_track_after = lost_track_after
         self._log: Log = log or logging.getLogger(__name__)
-        self._clock = clock
-        self._began = self._seen = clock()
+        self._clock = clock or time.time
+        self._began = self._clock()
         self._failing_since: float | None = None
         self._reminded = 0.0
 
@@ -99,9 +99,8 @@ class Watch:
 
     def saw(self, run: Run) -> None:
         """Take note of an answer."""
-        self._seen = self._clock()
         if self._failing_since is not None:
-            blind = self._seen - self._failing_since
+            blind = self._clock() - self._failing_since
             self._log.warning("dbt Cloud run %s is in sight again after %.0f s.", run.id, blind)
             self._failing_since = None
         if run.status != self.run.status and not run.is_terminal:
@@ -120,12 +119,15 @@ class Watch:
         if isinstance(error, DbtCloudNotFound) and now - self._began < NOT_FOUND_GRACE:
             self._log.debug("dbt Cloud run %s is not visible yet.", self.run.id)
             return
-        if now - self._seen >= self._lost_track_after:
+        # Not since the last answer: a computer that slept was not blind.
+        blind = 0.0 if self._failing_since is None else now - self._failing_since
+        if blind >= self._lost_track_after:
             hours = self._lost_track_after / 3600
             why = f"for {hours:.3g} hours nobody could say how it is. The run may go on. Last: {error}"
             raise DbtCloudLostTrack(self.run, why) from error
         if self._failing_since is None or now - self._reminded >= REMINDER:
-            self._failing_since = self._failing_since or now
+            if self._failing_since is None:
+                self._failing_since = now
             self._reminded = now
             self._log.warning("Cannot see dbt Cloud run %s; still waiting for it. %s", self.run.id, error)
 

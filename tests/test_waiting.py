@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from freezegun import freeze_time
 
 from airflow_dbt_cloud.errors import (
     DbtCloudLostTrack,
@@ -166,3 +167,20 @@ def test_progress_is_logged(caplog):
         "dbt Cloud run 7: Starting.",
         "dbt Cloud run 7: Running.",
     ]
+
+
+def test_a_computer_that_slept(caplog):
+    """A first failure after a long sleep of the computer is the beginning of trouble, not twelve hours of it."""
+    scene = Scene(RUNNING, UNREACHABLE, SUCCESS)
+    pause, scene.pause = scene.pause, lambda seconds: pause(seconds + 13 * 3600)
+    assert scene.wait().is_success
+    assert "in sight again" in caplog.text
+
+
+def test_wall_clock():
+    """Without a clock of its own the watch looks at the time of the day, frozen or not."""
+    with freeze_time("2026-01-01") as frozen:
+        watch = Watch(Run(id=7, status=QUEUED), end_time=frozen().timestamp() + 60)
+        before = watch.remaining
+        frozen.tick(25)
+        assert (before, watch.remaining) == (60, 35)
