@@ -24,6 +24,7 @@ import heapq
 import itertools
 import logging
 import random
+from collections.abc import Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ from airflow_dbt_cloud.models import TERMINAL
 from airflow_dbt_cloud.retries import pause_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from airflow_dbt_cloud.credentials import Credentials
     from airflow_dbt_cloud.models import Run
@@ -54,7 +55,7 @@ __all__ = ["Followed", "Poller", "get_poller"]
 log = logging.getLogger(__name__)
 
 BATCH = 100
-# Of one process; dbt Cloud's limit is 5,000 for an account.
+# Of one event loop, that is of one triggerer; dbt Cloud's limit is 5,000 for an account.
 REQUESTS_PER_MINUTE = 500.0
 FULL_LOOK_INTERVAL = 60.0
 SINGLY_FOR = 3600.0
@@ -287,8 +288,16 @@ class _BatchRefused(Exception):
     """dbt Cloud does not answer questions for many runs at once as we expect it."""
 
 
-_budget = Budget(REQUESTS_PER_MINUTE)
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Poller]] = WeakKeyDictionary()
+class _Pollers(dict[Hashable, Poller]):
+    """The pollers of one event loop, by how they reach their account, and the budget that they share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The loop's clock, as for all that is due; asked for late: the registry must not hold the loop.
+        self.budget = Budget(REQUESTS_PER_MINUTE, clock=lambda: asyncio.get_running_loop().time())
+
+
+_registry: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pollers] = WeakKeyDictionary()
 
 
 def get_poller(key: Hashable, connect: Callable[[], Awaitable[Credentials]]) -> Poller:
@@ -298,7 +307,7 @@ def get_poller(key: Hashable, connect: Callable[[], Awaitable[Credentials]]) -> 
     :param key: names the account and how to reach it.
     :param connect: see `AsyncClient`; must hold on to nobody who may go.
     """
-    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    pollers = _registry.setdefault(asyncio.get_running_loop(), _Pollers())
     if key not in pollers:
-        pollers[key] = Poller(AsyncClient(connect), budget=_budget)
+        pollers[key] = Poller(AsyncClient(connect), budget=pollers.budget)
     return pollers[key]

@@ -414,6 +414,22 @@ def test_one_poller_for_each_key_and_loop(connection):
     assert asyncio.run(pollers())[0] is not first
 
 
+def test_the_budget_is_shared(loop, cloud, connection, inline_threads):
+    """All pollers of an event loop share one budget, which runs on the loop's clock."""
+    cloud.statuses = {7: 10}
+
+    async def follow(key):
+        poller = get_poller(key, connection)
+        poller.client._threads = inline_threads
+        await ended(poller, 7, interval=0.001)
+
+    async def follow_all():
+        await asyncio.gather(*map(follow, range(26)))
+
+    loop.run_until_complete(follow_all())
+    assert loop.elapsed == pytest.approx(25 * 60 / 500, abs=0.01)
+
+
 def test_the_registry_forgets_loops(cloud, connection, inline_threads):
     """A loop that is gone takes its pollers with it."""
     cloud.statuses = {7: 10}
