@@ -43,5 +43,5 @@ $(BIN)/uv:
 
 $(VENV)/.installed: $(BIN)/uv pyproject.toml constraints.txt
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --constraints constraints.txt \
-		--editable ".[local,openlineage]" --group dev
+		--build-constraints constraints.txt --editable ".[local,openlineage]" --group dev
 	@touch $@

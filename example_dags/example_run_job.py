@@ -18,8 +18,9 @@ from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
-from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
 from ferry_landing import land_week
+
+from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
 
 
 @dag(

@@ -62,7 +62,7 @@ class Workshop:
             "DBT_PROFILES_DIR": str(self.folder),
             "DBT_TARGET_PATH": str(self.folder / "target"),
         }
-        return subprocess.run(  # noqa: S603 - our own words only
+        return subprocess.run(
             [sys.executable, *arguments],
             cwd=PROJECT,
             env=os.environ | settings,
