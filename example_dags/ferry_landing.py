@@ -6,8 +6,8 @@ come from the seeds of the dbt project, so that the two agree.
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -166,6 +166,14 @@ def _write(path: Path, rows: Rows, landed_at: datetime) -> None:
     part.replace(path)
 
 
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty; is DBT_LANDING set?")
+    return Path(text)
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Land a week of files, up to yesterday.")
+    parser.add_argument("landing", type=_folder, metavar="FOLDER", help="where, for example $DBT_LANDING")
     now = datetime.now(UTC)
-    land_week(Path(sys.argv[1]), now.date() - timedelta(days=1), now)
+    land_week(parser.parse_args().landing, now.date() - timedelta(days=1), now)

@@ -54,27 +54,28 @@ class Workshop:
         """The DuckDB file."""
         return self.folder / "ferry.duckdb"
 
-    def run(self, *arguments):
-        """Run Python in the project's folder, with dbt's settings in the environment."""
+    def run(self, *arguments, **others):
+        """Run Python in the project's folder, with dbt's settings in the environment; None takes one out."""
         settings = {
             "DBT_LANDING": str(self.landing),
             "DBT_LOG_PATH": str(self.folder / "logs"),
             "DBT_PROFILES_DIR": str(self.folder),
             "DBT_TARGET_PATH": str(self.folder / "target"),
         }
+        environment = os.environ | settings | others
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=PROJECT,
-            env=os.environ | settings,
+            env={name: value for name, value in environment.items() if value is not None},
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
 
-    def dbt(self, *options):
+    def dbt(self, *options, **others):
         """Run dbt as a process of its own."""
-        return self.run("-m", "dbt.cli.main", "--no-use-colors", *options)
+        return self.run("-m", "dbt.cli.main", "--no-use-colors", *options, **others)
 
     def list_models_by_status(self):
         """Names of the models of the last invocation, by status."""
@@ -161,6 +162,25 @@ class TestLanding:
         _, row, *_ = (tmp_path / "weather" / "2026-03-08.csv").read_text(encoding="utf-8").splitlines()
         assert row.endswith(",2026-03-09 00:15:00")
 
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [([], "the following arguments are required: FOLDER"), ([""], "is DBT_LANDING set?")],
+    )
+    def test_a_folder_must_be_named(self, tmp_path, arguments, said):
+        """Without a folder, or with a variable that is not set, nothing lands; a usage line says why."""
+        completed = subprocess.run(
+            [sys.executable, EXAMPLES / "ferry_landing.py", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert completed.returncode == 2
+        assert completed.stderr.startswith("usage: ferry_landing.py [-h] FOLDER")
+        assert said in completed.stderr
+        assert read_all(tmp_path) == {}
+
 
 class TestCloud:
     """What `dbt_cloud.yml` offers."""
@@ -211,6 +231,14 @@ class TestDbt:
         completed = workshop.dbt("--warn-error", "parse", "--no-partial-parse", "--show-all-deprecations")
         assert completed.returncode == 0, completed.stdout
         assert "deprecat" not in completed.stdout.lower()
+
+    @pytest.mark.parametrize("landing", [None, ""])
+    def test_a_missing_landing_folder_is_named(self, workshop, tmp_path, landing):
+        """Without the variable for the landed files dbt stops at once, and says where to read about it."""
+        completed = workshop.dbt("parse", DBT_LANDING=landing, DBT_TARGET_PATH=str(tmp_path))
+        assert completed.returncode == 2
+        assert "Env var required but not provided: 'DBT_LANDING, the folder" in completed.stdout
+        assert "README.md" in completed.stdout
 
     def test_every_model_is_described(self, built):
         """No model, seed, snapshot or source is without a description."""
