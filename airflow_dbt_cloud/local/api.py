@@ -141,17 +141,20 @@ def get_job(cloud: Cloud, call: Call) -> Response:
 
 def create_job(cloud: Cloud, call: Call) -> Response:
     """Create a job."""
+    query.refuse_all(call.parameters)
     return success(Serializer(cloud, call.base_url).job(cloud.create_job(_read_job(cloud, call))), _CREATED)
 
 
 def update_job(cloud: Cloud, call: Call) -> Response:
     """Replace a job."""
+    query.refuse_all(call.parameters)
     job = cloud.find_job(call.ids["job_id"])
     return success(Serializer(cloud, call.base_url).job(cloud.update_job(job, _read_job(cloud, call))))
 
 
 def delete_job(cloud: Cloud, call: Call) -> Response:
     """Delete a job; answers 200 with the job, as recorded, and not 204, as specified."""
+    query.refuse_all(call.parameters)
     job = cloud.find_job(call.ids["job_id"])
     return success(Serializer(cloud, call.base_url).job(cloud.delete_job(job)))
 

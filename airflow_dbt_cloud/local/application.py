@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import re
 import sqlite3
 import threading
@@ -24,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from airflow_dbt_cloud.local.api import api_routes
 from airflow_dbt_cloud.local.envelope import ApiError, InvalidToken, MethodNotAllowed, NotFound, WrongAccount
 from airflow_dbt_cloud.local.faults import Fault, FaultError, fault_from_json
+from airflow_dbt_cloud.local.json_text import read_json
 from airflow_dbt_cloud.local.pages import not_found, page_routes
 from airflow_dbt_cloud.local.routes import Call, Match, Routes
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 UNKNOWN_PATH = "unknown path"
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 _SERVER_ERROR = 500
+_WITHOUT_BODY = (204, 304)
 
 
 class DroppableProtocol(H11Protocol):
@@ -168,7 +169,7 @@ def _local_routes(application: Application) -> Routes:
 
 def _add_fault(cloud: Cloud, call: Call) -> Response:
     try:
-        fault = fault_from_json(json.loads(call.body))
+        fault = fault_from_json(read_json(call.body))
     except FaultError as error:
         return JSONResponse({"detail": str(error)}, 400)
     except ValueError as error:
@@ -196,7 +197,7 @@ def _faulty(fault: Fault) -> Response:
         headers["Retry-After"] = f"{fault.retry_after:g}"
     if fault.location is not None:
         headers["Location"] = fault.location
-    if fault.body == "empty":
+    if fault.body == "empty" or fault.code in _WITHOUT_BODY:
         return Response(status_code=fault.code, headers=headers)
     if fault.body == "html":
         return HTMLResponse(f"<html><body><h1>{fault.code}</h1></body></html>", fault.code, headers)

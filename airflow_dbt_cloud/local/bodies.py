@@ -1,17 +1,17 @@
 """Request bodies: what may be asked of a run and of a job.
 
-Unknown fields, wrong types and empty texts are refused, explicit nulls are as good as absent. What the real
-service would do and this one cannot (a schedule, a deferral, another dbt version) is refused, never
-ignored.
+Unknown fields, wrong types, empty texts and what is no text are refused, explicit nulls are as good as
+absent. What the real service would do and this one cannot (a schedule, a deferral, another dbt version) is
+refused, never ignored.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.local.envelope import InvalidRequest
+from airflow_dbt_cloud.local.json_text import read_json, why_unfit
 from airflow_dbt_cloud.local.records import DELETED, PULL_REQUEST_FIELDS
 
 if TYPE_CHECKING:
@@ -81,11 +81,16 @@ _JOB_TYPES = ("ci", "scheduled", "other", "merge", "exposure_sync", "adaptive", 
 def read_object(body: bytes) -> dict[str, Any]:
     """Read a body that must be a JSON object; its nulls are left out."""
     try:
-        value = json.loads(body)
+        value = read_json(body)
     except ValueError as error:
         raise InvalidRequest(f"The body is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"{value!r} is not of type 'object'")
+    for name, entry in value.items():
+        if (reason := why_unfit(name)) is not None:
+            raise InvalidRequest(reason)
+        if (reason := why_unfit(entry)) is not None:
+            raise InvalidRequest({name: reason})
     return {name: entry for name, entry in value.items() if entry is not None}
 
 
@@ -100,6 +105,8 @@ def read_run_request(body: bytes, dbt_versions: Iterable[str]) -> dict[str, Any]
         raise InvalidRequest({"cause": f"Ensure this field has no more than {LONGEST_CAUSE} characters."})
     _check_least(fields, "threads_override", 1)
     _check_least(fields, "timeout_seconds_override", 0)
+    if fields.get("steps_override") == []:
+        raise InvalidRequest({"steps_override": "[] is too short"})
     _check_commands(fields, "steps_override")
     _check_dbt_version(fields, "dbt_version_override", dbt_versions)
     if "steps_override" in fields:

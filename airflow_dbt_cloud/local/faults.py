@@ -8,13 +8,14 @@ Invariant: all methods may be called from any thread.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import threading
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from airflow_dbt_cloud.local.json_text import LARGEST_NUMBER, is_text, read_json, why_unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +180,7 @@ def read_fault(text: str) -> Fault:
     """Read a fault from text: `kind:key=value,...` or a JSON object."""
     if text.lstrip().startswith("{"):
         try:
-            values = json.loads(text)
+            values = read_json(text)
         except ValueError as error:
             raise FaultError(f"{text!r} is not JSON: {error}") from error
         return fault_from_json(values)
@@ -200,8 +201,10 @@ def fault_from_json(values: object) -> Fault:
         return read_fault(values)
     if not isinstance(values, dict):
         raise FaultError(f"found {values!r}, expected a JSON object with the key kind")
+    if (reason := why_unfit(list(values))) is not None:
+        raise FaultError(reason)
     kind = values.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise FaultError(f"kind: found {kind!r}, expected one of {', '.join(sorted(_KINDS))}")
     selectors = (
         {"seconds"} if kind in _OTHER_KINDS else _RUN_SELECTORS if kind in _RUN_KINDS else _REQUEST_SELECTORS
@@ -218,15 +221,17 @@ def fault_from_json(values: object) -> Fault:
 
 def _read_value(key: str, value: Any) -> Any:
     if key not in _NUMBERS and key not in _FRACTIONS:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not is_text(value):
             raise FaultError(f"{key}: found {value!r}, expected a text")
         return value
     try:
         number = _NUMBERS.get(key, float)(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise FaultError(f"{key}: found {value!r}, expected a number") from None
-    if not 0 <= number < float("inf"):
+    if not number >= 0:
         raise FaultError(f"{key}: found {value!r}, expected a number that is not negative")
+    if number > LARGEST_NUMBER:
+        raise FaultError(f"{key}: expected a number that fits into 64 bits")
     return number
 
 
@@ -239,6 +244,8 @@ def _check(fault: Fault, given: dict[str, Any]) -> None:
         raise FaultError(f"code: found {fault.code}, expected 200 to 599")
     if fault.body not in _BODIES:
         raise FaultError(f"body: found {fault.body!r}, expected one of {', '.join(_BODIES)}")
+    if fault.location is not None and not (fault.location.isascii() and fault.location.isprintable()):
+        raise FaultError(f"location: found {fault.location!r}, expected a URL in ASCII")
     if fault.rate > 1:
         raise FaultError(f"rate: found {fault.rate}, expected 0 to 1")
     if fault.path is not None:

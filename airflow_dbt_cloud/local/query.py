@@ -6,13 +6,13 @@ A parameter that the path does not know is refused, an array is one parameter th
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.local.envelope import NOT_VALID, InvalidRequest
+from airflow_dbt_cloud.local.json_text import read_json, why_unfit
 from airflow_dbt_cloud.local.records import ACTIVE, DELETED
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ def read_list_query(
 def read_related(parameters: list[tuple[str, str]]) -> frozenset[str]:
     """Read the parameters of a path that knows `include_related` only."""
     return _collect(parameters, set())[1]
+
+
+def refuse_all(parameters: list[tuple[str, str]]) -> None:
+    """Refuse the parameters of a path that knows none."""
+    _refuse_unknown((name for name, _ in parameters), set())
 
 
 def read_step(parameters: list[tuple[str, str]]) -> int | None:
@@ -174,11 +179,15 @@ def _collect(parameters: list[tuple[str, str]], known: set[str]) -> tuple[dict[s
             related.update(re.findall(r"[a-z_]+", text))
         else:
             given[name] = text
-    if unknown := [repr(name) for name in given if name not in known]:
+    _refuse_unknown(given, known)
+    return given, frozenset(related)
+
+
+def _refuse_unknown(given: Iterable[str], known: set[str]) -> None:
+    if unknown := {repr(name) for name in given if name not in known}:
         verb = "was" if len(unknown) == 1 else "were"
         names = ", ".join(sorted(unknown))
         raise InvalidRequest(f"Additional properties are not allowed ({names} {verb} unexpected)")
-    return given, frozenset(related)
 
 
 def _number(name: str, text: str, *, least: int, most: int | None = None) -> int:
@@ -211,9 +220,9 @@ _STATE_FILTER = Filter(str, _has_state)
 
 
 def _json_list(text: str) -> list[Any]:
-    values = json.loads(text)  # its error is a ValueError
-    if not isinstance(values, list):
-        raise ValueError(text)  # noqa: TRY004 - the callers turn ValueError into a 400
+    values = read_json(text)  # its error is a ValueError
+    if not isinstance(values, list) or why_unfit(values) is not None:
+        raise ValueError(text)
     return values
 
 

@@ -42,6 +42,7 @@ def run_job(cloud: Cloud, call: Call) -> Response:
 
 def rerun_job(cloud: Cloud, call: Call) -> Response:
     """Retry the job's latest run if it failed, else trigger a run."""
+    query.refuse_all(call.parameters)
     run = cloud.rerun(cloud.find_job(call.ids["job_id"]), call.actor)
     return success(Serializer(cloud, call.base_url).run(run, _NEW_RUN))
 
@@ -68,6 +69,7 @@ def get_run(cloud: Cloud, call: Call) -> Response:
 
 def cancel_run(cloud: Cloud, call: Call) -> Response:
     """Cancel a run."""
+    query.refuse_all(call.parameters)
     run = cloud.cancel(_find_run(cloud, call), call.actor)
     return success(Serializer(cloud, call.base_url).run(run))
 
@@ -81,6 +83,7 @@ def get_run_failure(cloud: Cloud, call: Call) -> Response:
 
 def retry_run(cloud: Cloud, call: Call) -> Response:
     """Retry a failed run."""
+    query.refuse_all(call.parameters)
     run = cloud.retry(_find_run(cloud, call), call.actor)
     return success(Serializer(cloud, call.base_url).run(run, _NEW_RUN))
 

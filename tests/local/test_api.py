@@ -268,6 +268,21 @@ def test_a_range_with_an_offset_loses_the_time_of_its_start(api):
             {"created_at__lte": 1, "created_at__gte": 1},
             "Additional properties are not allowed ('created_at__gte', 'created_at__lte' were unexpected)",
         ),
+        (
+            "runs/",
+            {"status__in": f"[{2**63}]"},
+            {"status__in": f"'[{2**63}]' is not valid under any of the given schemas"},
+        ),
+        (
+            "runs/",
+            {"dbt_version__in": '["\\ud800"]'},
+            {"dbt_version__in": "'[\"\\\\ud800\"]' is not valid under any of the given schemas"},
+        ),
+        (
+            "runs/",
+            {"pk__in": "[" * 5000},
+            {"pk__in": f"'{'[' * 5000}' is not valid under any of the given schemas"},
+        ),
         ("jobs/", {"pk__in": "[1]"}, "Additional properties are not allowed ('pk__in' was unexpected)"),
         ("projects/", {"name": "x"}, "Additional properties are not allowed ('name' was unexpected)"),
         ("environments/", {"name": "x"}, "Additional properties are not allowed ('name' was unexpected)"),
@@ -283,6 +298,27 @@ def test_bad_queries_are_refused(api, path, parameters, reason):
         "extra": {},
         "error_code": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "jobs/{job_id}/rerun/"),
+        ("POST", "runs/{id}/cancel/"),
+        ("POST", "runs/{id}/retry/"),
+        ("POST", "jobs/"),
+        ("POST", "jobs/{job_id}/"),
+        ("DELETE", "jobs/{job_id}/"),
+    ],
+)
+def test_what_changes_things_knows_no_parameters(api, method, path):
+    """A request that changes something is refused, and changes nothing, if there is a query."""
+    run = api.trigger("Report")
+    response = api.ask(method, path.format_map(run), params={"bogus": 1})
+    assert response.status_code == 400
+    assert response.json()["data"] == "Additional properties are not allowed ('bogus' was unexpected)"
+    assert [each["status"] for each in api.data("runs/")] == [3]
+    assert api.get(f"jobs/{run['job_id']}/").status_code == 200
 
 
 def test_repeated_parameters(api):

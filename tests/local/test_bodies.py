@@ -1,8 +1,18 @@
 """Tests of `airflow_dbt_cloud.local.bodies`: what may be asked of a run and of a job."""
 
+import json
+
 import pytest
 
+from .conftest import ACCOUNT
+
 INVALID = "The request was invalid. Please double check the provided data and try again."
+
+
+def post_text(api, path, text):
+    """Post a body as it is; clients refuse to write some of these."""
+    url = f"{api.base_url}/api/v2/accounts/{ACCOUNT}/{path}"
+    return api.session.post(url, content=text, headers={"Authorization": "Token dbtc_local_token"})
 
 
 @pytest.fixture
@@ -53,6 +63,7 @@ def job_body(api):
         ),
         ({"cause": "x", "git_sha": "--all"}, None),
         ({"cause": "x", "dbt_version_override": "1.2.3"}, None),
+        ({"cause": "x", "steps_override": []}, {"steps_override": "[] is too short"}),
         ([], "[] is not of type 'object'"),
     ],
 )
@@ -67,10 +78,47 @@ def test_a_run_that_cannot_be_is_refused(api, body, reason):
 
 def test_a_body_that_is_no_json(api):
     """A body that cannot be read is refused."""
-    url = f"{api.base_url}/api/v2/accounts/{api.data('')['id']}/jobs/{api.job_id('Report')}/run/"
-    response = api.session.post(url, content=b"cause=x", headers={"Authorization": "Token dbtc_local_token"})
+    response = post_text(api, f"jobs/{api.job_id('Report')}/run/", "cause=x")
     assert response.status_code == 400
     assert response.json()["data"].startswith("The body is not JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cause", "a \ud800 b"),
+        ("cause", "a\0b"),
+        ("schema_override", "\udfff"),
+        ("git_branch", "a\0b"),
+        ("target_name_override", "\0"),
+        ("steps_override", ["dbt run", "dbt run --select \0"]),
+        ("timeout_seconds_override", 10**30),
+        ("threads_override", -(2**63) - 1),
+        ("github_pull_request_id", 2**63),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(api, field, value):
+    """A text with NUL or half a surrogate pair, and a number beyond 64 bits, are refused by field."""
+    response = post_text(api, f"jobs/{api.job_id('Report')}/run/", json.dumps({"cause": "x", field: value}))
+    assert response.status_code == 400
+    assert list(response.json()["data"]) == [field]
+    assert api.data("runs/") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cause": ' + "[" * 100_000,
+        '{"cause": ' + "[" * 21 + "]" * 21 + "}",
+        '{"cause": "x", "threads_override": NaN}',
+        '{"cause": "x", "threads_override": 1' + "0" * 5000 + "}",
+        '{"\\ud800": "\\ud800"}',
+    ],
+)
+def test_json_that_only_python_reads_is_refused(api, text):
+    """Endless nesting, NaN, endless numbers and names that are no text answer 400."""
+    assert post_text(api, f"jobs/{api.job_id('Report')}/run/", text).status_code == 400
+    assert api.data("runs/") == []
 
 
 def test_every_field_may_be_null(api):
@@ -168,11 +216,17 @@ def test_a_deleted_job_is_gone(api, job_body):
         ({"triggers": {"schedule": True, "github_webhook": False}}, "triggers"),
         ({"deferring_environment_id": 1}, "deferring_environment_id"),
         ({"run_lint": True}, "run_lint"),
+        ({"name": "a\ud800"}, "name"),
+        ({"description": "a\0"}, "description"),
+        ({"settings": {"threads": 1, "target_name": "\0"}}, "settings"),
+        ({"settings": {"threads": 2**63, "target_name": "x"}}, "settings"),
+        ({"execution": {"timeout_seconds": 10**30}}, "execution"),
+        ({"schedule": {"\ud800": 1e300}}, "schedule"),
     ],
 )
 def test_a_job_that_cannot_be_is_refused(api, job_body, change, field):
     """What is wrong with a job is said by field; what this server does not do is refused."""
-    response = api.post("jobs/", {**job_body, **change})
+    response = post_text(api, "jobs/", json.dumps({**job_body, **change}))
     assert response.status_code == 400
     assert list(response.json()["data"]) == [field]
 

@@ -50,6 +50,16 @@ def test_grammar(text, expected):
         ("rotate_token", "rotate_token: the key token is missing"),
         ("{", "is not JSON"),
         ("{}", "kind: found None"),
+        ('{"kind": ["x"]}', "kind: found ['x'], expected one of"),
+        ('{"kind": ' + "[" * 100_000, "nested deeper than 20 levels"),
+        ('{"kind": "status", "code": Infinity}', "Infinity is no JSON value"),
+        ('{"kind": "status", "code": 1e999}', "code: found inf, expected a number"),
+        ("status:code=500,retry_after=inf", "retry_after: expected a number that fits into 64 bits"),
+        ("delay:wait=nan", "wait: found 'nan', expected a number that is not negative"),
+        ("delay:wait=1,times=" + "9" * 400, "times: expected a number that fits into 64 bits"),
+        ('{"kind": "rotate_token", "token": "\\ud800"}', "token: found '\\ud800', expected a text"),
+        ('{"kind": "delay", "\\ud800": 1}', "holds NUL or half of a surrogate pair"),
+        ("status:code=301,location=https://☃", "location: found 'https://☃', expected a URL in ASCII"),
     ],
 )
 def test_a_malformed_fault_is_explained(text, expected):
@@ -69,7 +79,8 @@ def test_the_endpoint(api):
     refused = api.post("/local/faults/", {"kind": "status", "cod": 1})
     assert refused.status_code == 400
     assert "cod" in refused.json()["detail"]
-    assert api.post("/local/faults/", ["refuse"]).status_code == 400
+    for body in (["refuse"], {"kind": ["x"]}, {"kind": "status", "code": "inf"}):
+        assert api.post("/local/faults/", body).status_code == 400
     assert api.post("/local/faults/", "status:code=503,times=0").json()["code"] == 503
     assert api.ask("GET", "/local/faults/", token="wrong").status_code == 401
     assert api.ask("PUT", "/local/faults/").status_code == 405
@@ -98,6 +109,17 @@ def test_status(api, keys, content_type, headers):
     assert (response.status_code, response.headers.get("content-type")) == (keys["code"], content_type)
     for name, value in headers.items():
         assert response.headers[name].startswith(value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [204, 304])
+def test_a_status_without_a_body(server, code):
+    """What HTTP lets have no body has none, and the connection is good for the next request."""
+    server.api.fault("status", code=code, times=1)
+    response = server.api.get("runs/")
+    assert (response.status_code, response.content) == (code, b"")
+    assert server.api.get("runs/").status_code == 200
+    server.api.clear_faults()
 
 
 def test_selectors(api):
