@@ -83,10 +83,14 @@ class RunEvent:
 
         :raises ValueError: it is none of ours, or of a version that we do not know: never a success.
         """
-        if not isinstance(payload, dict) or payload.get("version") != VERSION:
-            msg = f"The trigger sent what this version of airflow-dbt-cloud does not understand: {payload!r}."
-            raise ValueError(msg)
-        return cls(**{name: value for name, value in payload.items() if name in cls.__slots__})
+        if isinstance(payload, dict) and payload.get("version") == VERSION:
+            known = {
+                name: payload[name] for name, kind in _KINDS.items() if isinstance(payload.get(name), kind)
+            }
+            if known.keys() == _KINDS.keys():
+                return cls(**known)
+        msg = f"The trigger sent what this version of airflow-dbt-cloud does not understand: {payload!r}."
+        raise ValueError(msg)
 
     def to_run(self) -> Run:
         """Return the run as far as the event knows it."""
@@ -118,6 +122,9 @@ class RunEvent:
             case unknown:
                 msg = f"The trigger of dbt Cloud run {self.run_id} sent the unknown outcome {unknown!r}."
                 raise ValueError(msg)
+
+
+_KINDS = {"outcome": str, "run_id": int, "status": int, "message": str, "href": str}
 
 
 class DbtCloudRunJobTrigger(BaseTrigger):
@@ -187,10 +194,11 @@ class DbtCloudRunJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for the end of the run or a deadline, and tell the task."""
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             event = await self._wait()
-            await asyncio.sleep(max(0.0, MIN_DEFERRAL - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, began + MIN_DEFERRAL - clock()))
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
                 # Airflow 3.2 says "killed", "reassigned" and "shut down" in this one way.
@@ -213,6 +221,13 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             await asyncio.shield(decision)
 
     async def _decide(self) -> None:
+        try:
+            await self._cancel_if_ended_by_a_person()
+        except Exception as error:  # noqa: BLE001 - on Airflow 3.2 it would fail the task
+            what = f"{type(error).__name__}: {error}"
+            self.log.warning("dbt Cloud run %s may go on: it could not be cancelled. %s", self.run_id, what)
+
+    async def _cancel_if_ended_by_a_person(self) -> None:
         why = await asyncio.wait_for(self._find_out_who_ended_it(), STATE_BUDGET)
         if why:
             self.log.info("Cancelling dbt Cloud run %s: %s.", self.run_id, why)
@@ -253,9 +268,11 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             else:
                 watch.saw(followed.run or watch.run)
             if watch.remaining <= 0:
-                return await self._ask_once_more(watch, poller)
+                run = await self._ask_once_more(watch, poller)
+                if run is not None:
+                    return run
 
-    async def _ask_once_more(self, watch: Watch, poller: Poller) -> Run:
+    async def _ask_once_more(self, watch: Watch, poller: Poller) -> Run | None:
         try:
             run = await poller.client.get_run(self.run_id)
         except (DbtCloudApiError, DbtCloudUnreachable) as error:
@@ -264,7 +281,8 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             if run.is_terminal:
                 return run
         watch.check_deadline()
-        return watch.run
+        # The clock was put back meanwhile.
+        return None
 
     def _event(self, outcome: str, message: str) -> RunEvent:
         return RunEvent(outcome=outcome, run_id=self.run_id, message=message, href=self.run_url)

@@ -260,15 +260,24 @@ class Cloud:
         self.statuses = {}
         self.requests = []
         self.tokens = []
+        self.valid_tokens = None  # all of them
+        self.messages = {}
         self.cancelled = []
+        self.cancel_answer = None  # what to answer instead of cancelling
+        self.timeouts = set()
         self.answers = []  # what to answer next instead of the truth
         self.batches_allowed = True
 
     def answer(self, request):
         self.requests.append((self.loop.elapsed, request.url, dict(request.params)))
         self.tokens.append(request.headers["Authorization"].removeprefix("Token "))
+        self.timeouts.add(request.req_kwargs["timeout"][1])
+        if self.valid_tokens is not None and self.tokens[-1] not in self.valid_tokens:
+            return as_dbt_cloud(401, None, "Invalid token.")
         if self.answers:
             instead = self.answers.pop(0)
+            if callable(instead):
+                instead = instead(request)
             if isinstance(instead, Exception):
                 raise instead
             if instead is not None:
@@ -281,6 +290,8 @@ class Cloud:
         return as_dbt_cloud(200, self._row(run_id))
 
     def cancel(self, request):
+        if self.cancel_answer is not None:
+            return self.cancel_answer
         run_id = self._run_id(request)
         self.cancelled.append(run_id)
         self.statuses[run_id] = 30
@@ -304,7 +315,8 @@ class Cloud:
         return as_dbt_cloud(200, rows)
 
     def _row(self, run_id):
-        return {"id": run_id, "status": self.statuses[run_id], "project_id": 3}
+        message = self.messages.get(run_id)
+        return {"id": run_id, "status": self.statuses[run_id], "status_message": message, "project_id": 3}
 
     def lists(self):
         return [params for _, _, params in self.requests if "pk__in" in params]

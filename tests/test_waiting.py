@@ -170,7 +170,7 @@ def test_progress_is_logged(caplog):
 
 
 def test_a_computer_that_slept(caplog):
-    """A first failure after a long sleep of the computer is the beginning of trouble, not twelve hours of it."""
+    """A first failure after a long sleep of the computer begins trouble, and is not twelve hours of it."""
     scene = Scene(RUNNING, UNREACHABLE, SUCCESS)
     pause, scene.pause = scene.pause, lambda seconds: pause(seconds + 13 * 3600)
     assert scene.wait().is_success
