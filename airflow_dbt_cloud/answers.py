@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_dbt_cloud.errors import (
+    NOT_DBT_CLOUD,
     DbtCloudApiError,
     DbtCloudInvalidRequest,
     DbtCloudNotFound,
@@ -38,8 +39,8 @@ def judge(
     Return the envelope of a good answer, or raise the error that a bad one means.
 
     :param secret: is blanked out of what the error says.
-    :raises DbtCloudApiError: of the kind that the status names. An answer that is no dbt Cloud envelope is a
-        `DbtCloudServerError` whatever its status: a proxy's page with status 200 is no news of a run.
+    :raises DbtCloudApiError: of the kind that the status names. An answer of status 200 that is no dbt Cloud
+        envelope is a `DbtCloudServerError`: a proxy's page is no news of a run.
     """
     envelope = _envelope(content)
     if envelope is not None and 200 <= status < 300:
@@ -100,7 +101,7 @@ def _message(headers: Mapping[str, str], content: bytes) -> str:
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"status", "data", "detail"}:
         kind = headers.get("content-type", "no content type").partition(";")[0][:100]
-        return f"the body is not dbt Cloud's JSON ({kind}, {len(content)} bytes)."
+        return f"{NOT_DBT_CLOUD} ({kind}, {len(content)} bytes)."
     status = answer.get("status")
     said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
     specifics = answer.get("data")

@@ -18,8 +18,9 @@ from airflow_dbt_cloud.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from airflow_dbt_cloud.client import Client, RunFilters
+    from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.credentials import Credentials
+    from airflow_dbt_cloud.filters import RunFilters
     from airflow_dbt_cloud.models import Run
 
 __all__ = ["MOST_AT_ONCE", "AsyncClient"]

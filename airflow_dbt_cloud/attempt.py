@@ -19,7 +19,7 @@ from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudWaitInterrupted
 if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-    from airflow_dbt_cloud.client import Client
+    from airflow_dbt_cloud.hooks import DbtCloudHook
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.waiting import Log
 
@@ -35,42 +35,74 @@ class Attempt:
     """
     One execution of a task.
 
+    Invariant: whoever learns last of the two, of the run and of the kill, cancels the run; never both.
+
     :param ti: Airflow's task instance.
-    :param client: asks dbt Cloud; made beforehand, because a kill must not ask Airflow for the connection.
+    :param hook: has read the connection already, because a kill must not ask Airflow for it.
     :param log: the task's log.
     """
 
-    def __init__(self, ti: RuntimeTaskInstanceProtocol, client: Client, log: Log) -> None:
+    def __init__(self, ti: RuntimeTaskInstanceProtocol, hook: DbtCloudHook, log: Log) -> None:
         self.ti = ti
-        self.client = client
+        self._hook = hook
         self._log = log
+        self._lock = threading.Lock()
         self._run: Run | None = None
-        self._has_started = threading.Event()
-        self._is_killed = threading.Event()
         self._ending = ""
+        self._is_over = threading.Event()
+        self._is_a_persons_wish = False
+
+    def check(self) -> None:
+        """
+        Make sure that it is not too late to start a run.
+
+        :raises DbtCloudError: the task is killed.
+        """
+        if self._ending:
+            msg = f"No dbt Cloud run was started: {self._ending}."
+            raise DbtCloudError(msg)
 
     def started(self, run: Run) -> None:
-        """Take note of the run that was started."""
-        self._run = run
-        self._has_started.set()
+        """
+        Take note of the run that was started.
+
+        :raises DbtCloudWaitInterrupted: the task was killed while it was; then the run is cancelled if a
+            person did it.
+        """
+        with self._lock:
+            self._run = run
+            is_too_late = bool(self._ending)
+        if is_too_late:
+            if self._is_a_persons_wish:
+                self.cancel(self._ending)
+            raise DbtCloudWaitInterrupted(run, self._ending)
 
     def pause(self, seconds: float) -> None:
         """
         Sleep.
 
         :raises DbtCloudWaitInterrupted: the task is killed; says whether the run goes on.
+        :raises DbtCloudError: the task is killed, and there is no run yet.
         """
-        if self._is_killed.wait(seconds) and self._run is not None:
-            raise DbtCloudWaitInterrupted(self._run, self._ending)
+        if self._is_over.wait(seconds):
+            if self._run is not None:
+                raise DbtCloudWaitInterrupted(self._run, self._ending)
+            self.check()
 
-    def cancel(self, why: str, client: Client | None = None) -> None:
-        """Cancel the run if it is known and dbt Cloud can be reached, and log what came of it."""
+    def cancel(self, why: str, *, within: float | None = None) -> None:
+        """
+        Cancel the run if it is known and dbt Cloud can be reached, and log what came of it.
+
+        :param within: seconds; by default as long as it takes.
+        """
         if self._run is None:
             self._log.warning("Nothing to cancel: no dbt Cloud run is known to have been started.")
             return
         self._log.info("Cancelling dbt Cloud run %s, because %s.", self._run.id, why)
+        # Half for the connection, half for the answer.
+        client = self._hook.get_conn() if within is None else self._hook.get_conn().hurried(within / 2)
         try:
-            (client or self.client).cancel_run(self._run.id)
+            client.cancel_run(self._run.id)
         except DbtCloudError as error:
             self._log.warning(
                 "dbt Cloud run %s may go on: it could not be cancelled. %s", self._run.id, error
@@ -83,21 +115,31 @@ class Attempt:
     def _stop(self) -> None:
         deadline = time.monotonic() + KILL_BUDGET
         state = self._ask_state(STATE_BUDGET)
-        if state not in ENDED_BY_A_PERSON:
-            self._ending = f"nobody ended the task (its state is {state or 'unknown'}), so the run goes on"
-            self._log.warning("Airflow ends this process, but %s.", self._ending)
-        elif self._has_started.wait(deadline - time.monotonic()):
-            self._ending = f"a person ended the task (its state is {state})"
-            # Half for the connection, half for the answer.
-            client = self.client.hurried(max(0.5, (deadline - time.monotonic()) / 2))
-            self.cancel(self._ending, client)
-        self._is_killed.set()
+        is_a_persons_wish = state in ENDED_BY_A_PERSON
+        if is_a_persons_wish:
+            ending = f"a person ended the task (its state is {state})"
+        else:
+            ending = f"nobody ended the task (its state is {state or 'unknown'}), so the run goes on"
+        with self._lock:
+            self._is_a_persons_wish, self._ending = is_a_persons_wish, ending
+            is_started = self._run is not None
+        self._log.warning("Airflow ends this process: %s.", ending)
+        try:
+            if is_a_persons_wish and is_started:
+                self.cancel(ending, within=max(1.0, deadline - time.monotonic()))
+        finally:
+            self._is_over.set()
 
     def _ask_state(self, timeout: float) -> str | None:
         states: list[str] = []
-        asking = threading.Thread(
-            target=lambda: states.append(self._get_state()), name="dbt-cloud-task-state", daemon=True
-        )
+
+        def ask() -> None:
+            try:
+                states.append(self._get_state())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the state cannot be learned
+                self._log.warning("Airflow does not say which state the task has: %r", error)
+
+        asking = threading.Thread(target=ask, name="dbt-cloud-task-state", daemon=True)
         asking.start()
         asking.join(timeout)
         return states[0] if states else None

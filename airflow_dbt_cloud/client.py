@@ -5,81 +5,38 @@ Every endpoint that this package uses is here and nowhere else. Names and filter
 and a cancel are repeated as `retries` says (two minutes at most); a request that starts a run is repeated
 only if it certainly did not arrive.
 
-What is sent follows what the service was seen to accept: an array is one parameter that holds a JSON list, a
-range of times is in UTC without an offset (with one, the time of day is ignored), `include_related` is
-comma-joined, and every path but an artifact's ends in a slash.
+What is sent follows what the service was seen to accept: `include_related` is comma-joined, and every path
+but an artifact's ends in a slash; for the rest see `filters`.
 """
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from airflow_dbt_cloud.errors import DbtCloudConfigurationError, DbtCloudServerError
+from airflow_dbt_cloud.filters import encode_filter
 from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
 from airflow_dbt_cloud.retries import CALL_BOUND, START_BOUND, Retries
 from airflow_dbt_cloud.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Unpack
 
     from airflow_dbt_cloud.credentials import Credentials
+    from airflow_dbt_cloud.filters import JobFilters, RunFilters
     from airflow_dbt_cloud.parameters import RunRequest
 
-__all__ = ["Client", "JobFilters", "RunFilters"]
+__all__ = ["Client"]
 
 # More is refused (since 2023-12).
 PAGE = 100
 MAX_PAGES = 10_000
 
 Named = TypeVar("Named", Project, Environment, Job)
-
-
-class JobFilters(TypedDict, total=False):
-    """Filters of `GET …/jobs/`, by dbt Cloud's names."""
-
-    pk: int
-    name__icontains: str
-    project_id: int
-    project_id__in: Sequence[int]
-    environment_id: int
-    state: str
-    triggers_schedule: bool
-    dbt_version__in: Sequence[str]
-    order_by: str
-
-
-class RunFilters(TypedDict, total=False):
-    """
-    Filters of `GET …/runs/`, by dbt Cloud's names.
-
-    `order_by` is id, created_at or finished_at, with a `-` before it for the newest first; dbt Cloud's
-    default is the oldest first. A range holds two datetimes.
-    """
-
-    id__gt: int
-    pk: int
-    pk__in: Sequence[int]
-    status: int
-    status__in: Sequence[int]
-    project_id: int
-    project_id__in: Sequence[int]
-    environment_id: int
-    job_definition_id: int
-    deferring_run_id: int
-    dbt_version: str
-    dbt_version__in: Sequence[str]
-    has_docs_generated: bool
-    has_sources_generated: bool
-    created_at__range: tuple[datetime, datetime]
-    finished_at__range: tuple[datetime, datetime]
-    state: str
-    order_by: str
 
 
 class Client:
@@ -102,6 +59,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of account {self.account_id} at {self.base_url}>"
+
+    def once(self) -> Client:
+        """Return a client that shares our sessions and sends each request once."""
+        return Client(self._credentials, retries=Retries(limit=1), transport=self._transport)
 
     def hurried(self, seconds: float) -> Client:
         """
@@ -183,7 +144,10 @@ class Client:
         :param include_related: of trigger, job, environment, repository, run_steps, run_retries, audit,
             debug_logs.
         """
-        return self._run(self._get(f"runs/{run_id}/", _including(include_related)))
+        run = self._run(self._get(f"runs/{run_id}/", _including(include_related)))
+        if run.id != run_id:
+            raise DbtCloudServerError("GET", f"runs/{run_id}/", 200, f"the answer is about run {run.id}.")
+        return run
 
     def list_runs(
         self, *, include_related: Iterable[str] = (), **filters: Unpack[RunFilters]
@@ -273,6 +237,7 @@ class Client:
             if len(page) < PAGE:
                 return
             first_of_last_page = first
+        raise DbtCloudServerError("GET", url, 200, f"the list has more than {MAX_PAGES} pages.")
 
     def _request(
         self,
@@ -284,7 +249,7 @@ class Client:
         is_safe: bool = True,
         bound: float = CALL_BOUND,
     ) -> dict[str, Any]:
-        query = {name: _encoded(value) for name, value in (params or {}).items()}
+        query = {name: encode_filter(value) for name, value in (params or {}).items()}
         return self._retries.call(
             lambda: self._transport.request(method, url, params=query, body=body),
             is_safe=is_safe,
@@ -327,15 +292,3 @@ def _including(related: Iterable[str]) -> dict[str, str]:
     # One name is an iterable of letters.
     joined = related if isinstance(related, str) else ",".join(related)
     return {"include_related": joined} if joined else {}
-
-
-def _encoded(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, default=_naive_utc)
-
-
-def _naive_utc(time: datetime) -> str:
-    # A time without a zone is in UTC here as in dbt Cloud, and not in the zone of this machine.
-    utc = time.astimezone(UTC) if time.tzinfo else time
-    return utc.replace(tzinfo=None).isoformat(timespec="microseconds")

@@ -52,6 +52,10 @@ __all__ = [
 ]
 
 
+# How our words begin for an answer that dbt Cloud did not write.
+NOT_DBT_CLOUD = "the body is not dbt Cloud's JSON"
+
+
 class DbtCloudError(Exception):
     """Every error of this package."""
 
@@ -86,24 +90,34 @@ class DbtCloudApiError(DbtCloudError):
         )
         return f"{answer} {self.hint}".rstrip()
 
+    @property
+    def is_from_dbt_cloud(self) -> bool:
+        """Whether dbt Cloud wrote the answer, and not something before or instead of it."""
+        return not self.message.startswith(NOT_DBT_CLOUD)
+
 
 class DbtCloudInvalidRequest(DbtCloudApiError):
     """The request is refused, and would be refused again."""
 
 
 class DbtCloudUnauthorized(DbtCloudApiError):
-    """The token is refused."""
+    """The token is refused: it is no valid one (401), or it may not do this in this account (403)."""
 
-    hint = (
-        "Is the token valid, may it do this, and is the connection's host the access URL of the account "
-        "(Account settings in dbt Cloud)? A token that is sent to another region's host is refused too."
-    )
+    @property
+    def hint(self) -> str:  # type: ignore[override]
+        """What to do about it."""
+        if self.status == 403:
+            return "Is the connection's login the account of the token, and may the token do this?"
+        return (
+            "Is the token valid, and is the connection's host the access URL of the account (Account "
+            "settings in dbt Cloud)? A token that is sent to another region's host is refused too."
+        )
 
 
 class DbtCloudNotFound(DbtCloudApiError):
     """The thing does not exist, or the token may not see it."""
 
-    hint = "Check the id, the account id, and the permissions of the token."
+    hint = "Check the id or the path, the account id, and the permissions of the token."
 
 
 class DbtCloudRedirected(DbtCloudApiError):
@@ -158,8 +172,11 @@ class DbtCloudUnreachable(DbtCloudError):
 
     def __str__(self) -> str:
         """Say whether dbt Cloud may have acted on the request."""
-        arrival = "it may have arrived" if self.may_have_arrived else "it did not arrive"
-        return f"dbt Cloud did not answer {self.method} {self.path} ({arrival}): {_ended(self.reason)}"
+        arrival = " (it may have arrived)" if self.may_have_arrived else " (it did not arrive)"
+        if self.method == "GET":
+            # Whether a question arrived matters to nobody.
+            arrival = ""
+        return f"dbt Cloud did not answer {self.method} {self.path}{arrival}: {_ended(self.reason)}"
 
 
 class DbtCloudJobRunException(DbtCloudError):

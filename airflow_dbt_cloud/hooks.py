@@ -19,20 +19,21 @@ from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudNotFound,
-    DbtCloudServerError,
     DbtCloudUnauthorized,
     DbtCloudUnreachable,
 )
-from airflow_dbt_cloud.models import DbtCloudJobRunStatus
-from airflow_dbt_cloud.parameters import RunRequest, parse_id, parse_seconds
+from airflow_dbt_cloud.filters import read_filters
+from airflow_dbt_cloud.models import DbtCloudJobRunStatus, Run
+from airflow_dbt_cloud.parameters import RunRequest, parse_count, parse_id, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Unpack
 
-    from airflow_dbt_cloud.client import Client, JobFilters, RunFilters
+    from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.credentials import Credentials
-    from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run
+    from airflow_dbt_cloud.filters import JobFilters, RunFilters
+    from airflow_dbt_cloud.models import Account, Environment, Job, Project
     from airflow_dbt_cloud.waiting import Watch
 
 __all__ = [
@@ -83,8 +84,10 @@ class DbtCloudHook(BaseHook):
         self.dbt_cloud_conn_id = dbt_cloud_conn_id
         self.account_id = account_id
         self.timeout_seconds = _optional(parse_seconds, "timeout_seconds", timeout_seconds)
-        self.retry_limit = _optional(parse_id, "retry_limit", retry_limit)
+        self.retry_limit = _optional(parse_count, "retry_limit", retry_limit)
         self.retry_delay = _optional(parse_seconds, "retry_delay", retry_delay)
+        # How to wait between two tries; whoever can be interrupted puts its own way here.
+        self.sleep: Callable[[float], None] = time.sleep
         self._client: Client | None = None
 
     def get_conn(self) -> Client:
@@ -126,7 +129,7 @@ class DbtCloudHook(BaseHook):
 
     def list_jobs(self, **filters: Unpack[JobFilters]) -> list[Job]:
         """Return the active jobs that match dbt Cloud's filters, such as `project_id`."""
-        return list(self.get_conn().list_jobs(**filters))
+        return list(self.get_conn().list_jobs(**read_filters(filters, "jobs")))
 
     def get_job(self, job_id: int | str) -> Job:
         """Return a job."""
@@ -176,11 +179,11 @@ class DbtCloudHook(BaseHook):
 
         :param limit: how many at most; pages that are not needed are not asked for.
         """
-        runs = self.get_conn().list_runs(include_related=include_related, **filters)
+        runs = self.get_conn().list_runs(include_related=include_related, **read_filters(filters, "runs"))
         return list(islice(runs, limit))
 
-    def get_job_run(self, run_id: int | str, *, include_related: Iterable[str] = ()) -> Run:
-        """Return a run, with what is asked for: `trigger`, `run_steps`, `audit`."""
+    def get_job_run(self, run_id: int | str, *, include_related: Iterable[str] = ("trigger",)) -> Run:
+        """Return a run, with what is asked for: `trigger` (the cause), `run_steps`, `audit`."""
         return self.get_conn().get_run(parse_id("run_id", run_id), include_related=include_related)
 
     def get_job_run_status(self, run_id: int | str) -> int:
@@ -206,8 +209,11 @@ class DbtCloudHook(BaseHook):
         """
         from airflow_dbt_cloud.waiting import Watch
 
-        watch = Watch(self.get_job_run(run_id), end_time=time.time() + timeout, log=self.log)
-        run = self.follow(watch, check_interval=check_interval, pause=time.sleep)
+        interval = parse_seconds("check_interval", check_interval)
+        end_time = time.time() + parse_seconds("timeout", timeout)
+        run = Run(id=parse_id("run_id", run_id), status=DbtCloudJobRunStatus.QUEUED)
+        watch = Watch(run, end_time=end_time, log=self.log)
+        run = self.follow(watch, check_interval=interval, pause=self.sleep)
         run.raise_for_status()
         return run
 
@@ -219,16 +225,17 @@ class DbtCloudHook(BaseHook):
         return wait_for_end(watch, ask, interval=check_interval, pause=pause)
 
     def asking(self, run_id: int) -> Callable[[], Run]:
-        """Return a call that asks for a run once, and reads the connection anew after a token was refused."""
-        client = self._make_client(retry_limit=1)
+        """Return a call that asks for a run once; after a refused token it reads the connection anew."""
+        once = self.get_conn().once()
 
         def ask() -> Run:
-            nonlocal client
+            nonlocal once
             try:
-                return client.get_run(run_id, include_related=("audit",))
+                return once.get_run(run_id, include_related=("audit",))
             except DbtCloudUnauthorized:
-                # The token may have been rotated meanwhile.
-                client = self._reread(client)
+                # The token may have been rotated; what cancels the run later needs the new one, too.
+                self._client = self._reread(self.get_conn())
+                once = self._client.once()
                 raise
 
         return ask
@@ -259,7 +266,7 @@ class DbtCloudHook(BaseHook):
             reason = f"the connection {self.dbt_cloud_conn_id!r} cannot be read: {error}"
             raise DbtCloudUnreachable("GET", "the run", reason, may_have_arrived=False) from error
         credentials.check_place(old.base_url, old.account_id)
-        return self._make_client(credentials, retry_limit=1)
+        return self._make_client(credentials)
 
     def _make_client(
         self, credentials: Credentials | None = None, *, retry_limit: int | None = None
@@ -268,7 +275,8 @@ class DbtCloudHook(BaseHook):
         from airflow_dbt_cloud.client import Client
         from airflow_dbt_cloud.retries import Retries
 
-        retries = Retries(limit=retry_limit or self.retry_limit, delay=self.retry_delay or 1.0)
+        limit = retry_limit or self.retry_limit
+        retries = Retries(limit=limit, delay=self.retry_delay or 1.0, sleep=self.sleep)
         return Client(credentials or self._credentials(), retries=retries)
 
     def _credentials(self, *, timeout_seconds: float | None = None) -> Credentials:
@@ -306,14 +314,14 @@ def _diagnosis(error: DbtCloudApiError | DbtCloudUnreachable, credentials: Crede
     place, account = credentials.base_url, credentials.account_id
     if isinstance(error, DbtCloudUnreachable):
         return f"{place} cannot be reached: {error.reason}. Is the host right? Does it need a proxy?"
-    if isinstance(error, DbtCloudServerError) and error.status < 400:
+    if not error.is_from_dbt_cloud and error.status < 500:
         return f"{place} answers, but it is not dbt Cloud: {error.message} Check the host."
-    if isinstance(error, DbtCloudUnauthorized) and error.status == 401:
+    if error.status == 401 and "Invalid token" in error.message:
         return (
             f"{place} refuses the token: {error.message} The usual cause is a host of another region: use "
             "the access URL from the account's settings in dbt Cloud. Else the token is wrong or expired."
         )
-    if isinstance(error, DbtCloudUnauthorized):
+    if error.status == 403 and "not scoped" in error.message:
         return f"The token is valid, but not for account {account} (the login): {error.message}"
     if isinstance(error, DbtCloudNotFound):
         return f"Account {account} (the login) does not exist, or the token may not read it."

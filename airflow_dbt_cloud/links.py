@@ -27,7 +27,7 @@ class DbtCloudJobRunLink(BaseOperatorLink):
         """Return the URL of the run; empty if none was started."""
         from airflow.sdk.execution_time.xcom import XCom
 
-        url: str | None = getattr(operator, "run_url", None) or XCom.get_value(
-            key="job_run_url", ti_key=ti_key
-        )
+        url: str | None = getattr(operator, "run_url", None)
+        if url is None:
+            url = XCom.get_value(key="job_run_url", ti_key=ti_key)
         return url or ""

@@ -23,6 +23,7 @@ from airflow_dbt_cloud.parameters import (
     is_rendered_later,
     parse_id,
     parse_seconds,
+    read_structure,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class DbtCloudRunJobOperator(BaseOperator):
 
     :param dbt_cloud_conn_id: the connection (templated).
     :param job_id: the job, a number or a string of digits (templated).
-    :param project_name: with `environment_name` and `job_name` another way to name the job (templated).
+    :param project_name: with `environment_name` and `job_name` another way to name the job, used only if
+        there is no `job_id` (templated).
     :param environment_name: see `project_name` (templated).
     :param job_name: see `project_name` (templated).
     :param account_id: beats the account id of the connection (templated).
@@ -169,10 +171,16 @@ class DbtCloudRunJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         """Start the run, tell Airflow at once which one it is, and wait for its end."""
+        # Known to be none, so that the link need not ask.
+        self.run_url = ""
         hook = self._make_hook()
-        self._attempt = attempt = Attempt(context["ti"], hook.get_conn(), self.log)
+        self._attempt = attempt = Attempt(context["ti"], hook, self.log)
+        hook.sleep = attempt.pause
+        client = hook.get_conn()
         try:
-            run = attempt.client.start_run(self._find_job_id(attempt.client), self._make_request())
+            job_id, request = self._find_job_id(client), self._make_request()
+            attempt.check()
+            run = client.start_run(job_id, request)
             self._announce(run, attempt)
             if not self.wait_for_termination:
                 return run.id
@@ -232,7 +240,7 @@ class DbtCloudRunJobOperator(BaseOperator):
     def _overrides(self) -> dict[str, Any]:
         """Return the fields of the start request that are given, wherever they are given."""
         given = {name: getattr(self, name) for name in OVERRIDES if getattr(self, name) is not None}
-        more = self.additional_run_config or {}
+        more = read_structure(self.additional_run_config or {})
         if not isinstance(more, dict):
             if is_rendered_later(more):
                 return given
@@ -260,8 +268,8 @@ class DbtCloudRunJobOperator(BaseOperator):
 
     def _announce(self, run: Run, attempt: Attempt) -> None:
         self.run_url = run.href
-        attempt.started(run)
         self.log.info("Started dbt Cloud run %s of job %s: %s", run.id, run.job_id, run.href)
+        attempt.started(run)
         xcoms = {"job_run_id": run.id, "job_run_url": run.href, DbtCloudJobRunLink().xcom_key: run.href}
         for key, value in xcoms.items():
             attempt.ti.xcom_push(key=key, value=value)

@@ -7,6 +7,8 @@ meant is a `DbtCloudConfigurationError` that names the parameter, what it holds 
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import unicodedata
 from dataclasses import dataclass, fields
@@ -23,8 +25,10 @@ __all__ = [
     "RunRequest",
     "clean_cause",
     "is_rendered_later",
+    "parse_count",
     "parse_id",
     "parse_seconds",
+    "read_structure",
 ]
 
 # A longer cause is refused by dbt Cloud.
@@ -44,6 +48,19 @@ def parse_id(name: str, value: object) -> int:
     if number is not None:
         return number
     msg = f"{name} must be a number, or a string of digits, as dbt Cloud shows it in its URLs; got {value!r}."
+    raise DbtCloudConfigurationError(msg)
+
+
+def parse_count(name: str, value: object) -> int:
+    """
+    Return `value` as a whole number above 0.
+
+    :raises DbtCloudConfigurationError: it is none.
+    """
+    number = _whole(value)
+    if number is not None:
+        return number
+    msg = f"{name} must be a whole number above 0; got {value!r}."
     raise DbtCloudConfigurationError(msg)
 
 
@@ -72,6 +89,17 @@ def is_rendered_later(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(is_rendered_later(item) for item in value)
     return not isinstance(value, int | float | None)
+
+
+def read_structure(value: object) -> object:
+    """Return the list or dict that a template wrote out as text, in JSON or as Python does; else `value`."""
+    if isinstance(value, str):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                return read(value)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return value
 
 
 def clean_cause(reason: str) -> str:
@@ -152,22 +180,20 @@ def _flag(name: str, value: object) -> bool:
 
 
 def _commands(name: str, value: object) -> list[str]:
-    if isinstance(value, list | tuple) and value and all(map(_is_command, value)):
-        return list(value)
+    commands = read_structure(value)
+    if isinstance(commands, list | tuple) and commands and all(map(_is_command, commands)):
+        return list(commands)
     msg = f"{name} must be a list of dbt commands, such as ['dbt seed', 'dbt build']; got {value!r}."
     raise DbtCloudConfigurationError(msg)
 
 
 def _is_command(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and re.match(r"\s*dbt\s+\S", value) is not None
 
 
-def _count(name: str, value: object) -> int:
-    number = _whole(value)
-    if number is not None:
-        return number
-    msg = f"{name} must be a whole number above 0; got {value!r}."
-    raise DbtCloudConfigurationError(msg)
+def _timeout(name: str, value: object) -> int:
+    # 0 is dbt Cloud's "as long as the account allows".
+    return 0 if str(value).strip() == "0" else parse_count(name, value)
 
 
 def _whole(value: object) -> int | None:
@@ -181,12 +207,12 @@ def _whole(value: object) -> int | None:
 _READERS: dict[str, Callable[[str, object], Any]] = {
     "generate_docs_override": _flag,
     "steps_override": _commands,
-    "threads_override": _count,
-    "timeout_seconds_override": _count,
-    "azure_pull_request_id": parse_id,
-    "github_pull_request_id": parse_id,
-    "gitlab_merge_request_id": parse_id,
-    "non_native_pull_request_id": parse_id,
+    "threads_override": parse_count,
+    "timeout_seconds_override": _timeout,
+    "azure_pull_request_id": parse_count,
+    "github_pull_request_id": parse_count,
+    "gitlab_merge_request_id": parse_count,
+    "non_native_pull_request_id": parse_count,
 }
 
 

@@ -55,6 +55,8 @@ CONNECTING = (
     requests.exceptions.InvalidSchema,
     ssl.SSLCertVerificationError,
 )
+# What a handshake with a server of plain http ends in.
+NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
 # What `http.client` says, with a plain `OSError`, if a proxy opens no tunnel.
 NO_TUNNEL = "Tunnel connection failed"
 
@@ -87,7 +89,8 @@ class Transport:
         """
         Send a request and return the envelope of the answer: `{"status": …, "data": …, "extra": …}`.
 
-        A call lasts 60 s at most, and a body of more than 32 MiB is given up.
+        A body that is not complete after 60 s, or longer than 32 MiB, is given up; the last read may last as
+        long as `timeout_seconds` allows.
 
         :raises DbtCloudApiError: an answer that we dislike.
         :raises DbtCloudUnreachable: no answer, or none that is whole.
@@ -213,7 +216,11 @@ class Transport:
         text = re.sub(r"//\S*@", "//***@", f"{type(root).__name__}: {root}")
         text = text.replace(self._credentials.token, "***")[:MAX_WORDS]
         has_no_tunnel = type(root) is OSError and str(root).startswith(NO_TUNNEL)
-        is_connecting = has_no_tunnel or any(isinstance(layer, CONNECTING) for layer in layers)
+        has_no_tls = isinstance(root, ssl.SSLError) and root.reason in NO_TLS
+        if has_no_tls:
+            place = self._credentials.base_url
+            text += f". {place} does not speak TLS; if plain http is meant, write http:// before the host"
+        is_connecting = has_no_tunnel or has_no_tls or any(isinstance(layer, CONNECTING) for layer in layers)
         return DbtCloudUnreachable(method, path, text, may_have_arrived=not is_connecting)
 
 

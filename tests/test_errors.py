@@ -88,7 +88,7 @@ def test_a_configuration_error_is_a_value_error():
             errors.DbtCloudNotFound("GET", "/x/", 404, "Not here"),
             (
                 "dbt Cloud answered 404 Not Found to GET /x/: Not here. "
-                "Check the id, the account id, and the permissions of the token."
+                "Check the id or the path, the account id, and the permissions of the token."
             ),
         ),
         (

@@ -12,6 +12,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudRunCancelled,
     DbtCloudRunFailed,
+    DbtCloudServerError,
 )
 from airflow_dbt_cloud.hooks import DbtCloudHook, DbtCloudJobRunStatus
 from airflow_dbt_cloud.models import Run
@@ -236,3 +237,89 @@ def test_secrets_are_masked(monkeypatch):
     shown = redact([f"Token {TOKEN}", "http://user:proxy_password@proxy:3128"])
     assert shown == ["Token ***", "***"]
     assert TOKEN not in repr(client)
+
+
+@pytest.mark.parametrize("answer", [{"id": 999, "status": 10}, {"message": "maintenance"}, {"status": 10}])
+def test_an_answer_about_another_run(cloud, answer):
+    """An answer about another run, or about none, is no news of ours."""
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope(answer))
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 20}))
+    with pytest.raises(DbtCloudRunFailed, match="run 7 failed"):
+        DbtCloudHook().wait_for_job_run(7, check_interval=0.001)
+
+
+def test_wait_for_a_run_that_is_not_visible_yet(cloud):
+    """A run that is not found just after its start is waited for."""
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope(None, 404, "Not found."), status=404)
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 10}))
+    assert DbtCloudHook().wait_for_job_run(7, check_interval=0.001).is_success
+
+
+@pytest.mark.parametrize("numbers", [{"check_interval": 0}, {"timeout": "soon"}])
+def test_wait_with_bad_numbers(numbers):
+    """A wait with numbers that cannot be meant is refused before anything is asked."""
+    with pytest.raises(DbtCloudConfigurationError, match=next(iter(numbers))):
+        DbtCloudHook().wait_for_job_run(7, **numbers)
+
+
+def test_a_wait_is_its_own_retry(cloud):
+    """While waiting, a question that fails is asked again after the interval, not at once."""
+    failed = cloud.get(f"{ACCOUNT}/runs/7/", status=503)
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 10}))
+    pauses = []
+    follow(pauses.append)
+    assert pauses == [1]
+    assert failed.call_count == 1
+
+
+def test_rotated_token_of_a_cancel(cloud, monkeypatch):
+    """After the token was rotated during a wait, a cancel uses the new one."""
+    refuse_and(lambda: connect(monkeypatch, password="dbtc_new"), cloud)
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 10}))
+    hook = DbtCloudHook()
+    hook.follow(Watch(Run(id=7, status=1)), check_interval=1, pause=lambda _: None)
+    new_token = matchers.header_matcher({"Authorization": "Token dbtc_new"})
+    cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({"id": 7, "status": 30}), match=[new_token])
+    assert hook.get_conn().hurried(1).cancel_run(7).status == DbtCloudJobRunStatus.CANCELLED
+
+
+def test_retry_limit(cloud):
+    """`retry_limit` is how often a request is sent at most, `retry_delay` the wait before the second."""
+    failed = cloud.get(f"{ACCOUNT}/jobs/5/", status=503)
+    hook = DbtCloudHook(retry_limit=3, retry_delay=8)
+    pauses = []
+    hook.sleep = pauses.append
+    with pytest.raises(DbtCloudServerError):
+        hook.get_job(5)
+    assert failed.call_count == 3
+    assert len(pauses) == 2
+    assert all(0 <= pause <= longest for pause, longest in zip(pauses, (8, 16), strict=True))
+
+
+def test_timeout_seconds(cloud):
+    """`timeout_seconds` beats the connection's, and the connection test has one of its own."""
+    asked = cloud.get(f"{ACCOUNT}/", json=envelope({"id": 42, "name": "Ferry Line"}))
+    hook = DbtCloudHook(timeout_seconds=7)
+    hook.get_account()
+    hook.test_connection()
+    timeouts = [call.request.req_kwargs["timeout"] for call in asked.calls]
+    assert timeouts == [(7, 7), (10, 10)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "not_expected"),
+    [
+        (404, "<html>", "is not dbt Cloud", "does not exist"),
+        (403, "<html>", "is not dbt Cloud", "The token is valid"),
+        (401, "<html>", "is not dbt Cloud", "refuses"),
+        (403, envelope(None, 403, "Forbidden: Access denied"), "Access denied", "The token is valid"),
+        (401, envelope(None, 401, "The API is not accessible to unpaid accounts."), "unpaid", "region: use"),
+    ],
+)
+def test_connection_diagnoses_no_more_than_it_knows(cloud, status, body, expected, not_expected):
+    """A diagnosis is made only of what dbt Cloud itself has said."""
+    content = {"json": body} if isinstance(body, dict) else {"body": body, "content_type": "text/html"}
+    cloud.get(f"{ACCOUNT}/", status=status, **content)
+    _, message = DbtCloudHook().test_connection()
+    assert expected in message
+    assert not_expected not in message

@@ -13,6 +13,7 @@ from responses import matchers
 
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
+    DbtCloudError,
     DbtCloudNotFound,
     DbtCloudRunCancelled,
     DbtCloudRunFailed,
@@ -246,13 +247,81 @@ def test_on_kill_returns_at_once(waiting):
     assert waiting.call_count == 1
 
 
-def test_killed_mapped_task(waiting):
+@pytest.mark.parametrize("map_index", [0, 3])
+def test_killed_mapped_task(waiting, map_index):
     """A mapped task asks for its own state, not for its siblings'."""
     ti = TaskInstance("failed")
-    ti.map_index = 3
+    ti.map_index = map_index
     Killed(operator(), ti).kill()
     assert waiting.call_count == 1
-    assert ti.asked == [{"dag_id": "dag", "task_ids": ["build"], "run_ids": ["manual__1"], "map_index": 3}]
+    (question,) = ti.asked
+    assert question == {
+        "dag_id": "dag",
+        "task_ids": ["build"],
+        "run_ids": ["manual__1"],
+        "map_index": map_index,
+    }
+
+
+def killed_while(cloud, url, method, ti, answer):
+    """Kill a task while dbt Cloud is answering a request, and return what the task raised."""
+    task = operator()
+
+    def answer_late(_):
+        task.on_kill()
+        (kill,) = (thread for thread in threading.enumerate() if thread.name == "dbt-cloud-kill")
+        kill.join(10)
+        return 200, {}, json.dumps(envelope(answer))
+
+    cloud.add_callback(method, url, callback=answer_late)
+    with pytest.raises(DbtCloudError) as caught:
+        run(task, ti)
+    return caught.value
+
+
+def test_killed_while_starting(cloud):
+    """A run whose start was on its way when a person ended the task is cancelled once it is known."""
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    error = killed_while(cloud, f"{ACCOUNT}/jobs/5/run/", responses.POST, TaskInstance("failed"), STARTED)
+    assert cancelled.call_count == 1
+    assert "a person ended the task" in str(error)
+
+
+def test_process_ended_while_starting(cloud):
+    """A run whose start was on its way when only the process had to go is left alone."""
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    error = killed_while(cloud, f"{ACCOUNT}/jobs/5/run/", responses.POST, TaskInstance("running"), STARTED)
+    assert cancelled.call_count == 0
+    assert "the run goes on" in str(error)
+
+
+@pytest.mark.parametrize("state", ["failed", "running"])
+def test_killed_before_the_start(cloud, state):
+    """A task that is killed while it looks up its job starts no run."""
+    started = starts(cloud)
+    task = operator(job_id=None, project_name="Ferry", environment_name="Production", job_name="Nightly")
+    cloud.get(f"{V3}/projects/1/environments/", json=envelope([{"id": 3, "name": "Production"}]))
+    cloud.get(f"{ACCOUNT}/jobs/", json=envelope([{"id": 5, "name": "Nightly"}]))
+
+    def answer_late(_):
+        task.on_kill()
+        (kill,) = (thread for thread in threading.enumerate() if thread.name == "dbt-cloud-kill")
+        kill.join(10)
+        return 200, {}, json.dumps(envelope([{"id": 1, "name": "Ferry"}]))
+
+    cloud.add_callback(responses.GET, f"{V3}/projects/", callback=answer_late)
+    with pytest.raises(DbtCloudError, match="No dbt Cloud run was started"):
+        run(task, TaskInstance(state))
+    assert started.call_count == 0
+
+
+def test_structures_written_out_by_templates(cloud):
+    """A list or a dict that a template wrote out as text is read again."""
+    starts(cloud, steps_override=["dbt seed", "dbt build"], threads_override=8)
+    becomes(cloud, 10)
+    task = operator(steps_override="{{ steps }}", additional_run_config="{{ config }}")
+    task.render_template_fields({"steps": ["dbt seed", "dbt build"], "config": {"threads_override": 8}})
+    assert run(task) == 7
 
 
 def test_every_override(cloud):
@@ -344,6 +413,7 @@ def test_account_id_beats_the_connection(cloud):
         ({"account_id": "acme"}, "account_id must be a number.*'acme'"),
         ({"steps_override": "dbt build"}, r"steps_override must be a list of dbt commands.*'dbt build'"),
         ({"steps_override": []}, "steps_override must be a list"),
+        ({"steps_override": ["build"]}, r"steps_override must be a list of dbt commands.*\['build'\]"),
         ({"threads_override": "many"}, "threads_override must be a whole number.*'many'"),
         ({"generate_docs_override": "maybe"}, "generate_docs_override must be True or False"),
         (
@@ -430,3 +500,5 @@ def test_link():
     assert link.name == "dbt Cloud run"
     task.run_url = URL
     assert link.get_link(task, ti_key=TaskInstance()) == URL
+    task.run_url = ""
+    assert link.get_link(task, ti_key=TaskInstance()) == ""

@@ -184,11 +184,19 @@ def test_numbers(name, value, number):
 
 
 @pytest.mark.parametrize("name", [*COUNTS, *IDS])
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "x", "None", "1.5", [4], " "], ids=repr)
+@pytest.mark.parametrize("value", [-1, 1.5, True, "x", "None", "1.5", [4], " "], ids=repr)
 def test_bad_numbers(name, value):
-    """A number that is none, or not above 0, is refused by name."""
+    """A number that is none, or below 0, is refused by name."""
     with pytest.raises(DbtCloudConfigurationError, match=f"^{name} must be a "):
         read(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, "0"])
+def test_zero(value):
+    """0 is a timeout, "as long as the account allows", but no number of threads."""
+    assert read(timeout_seconds_override=value) == {"timeout_seconds_override": 0}
+    with pytest.raises(DbtCloudConfigurationError, match="above 0"):
+        read(threads_override=value)
 
 
 @pytest.mark.parametrize(
