@@ -4,6 +4,14 @@
 if __name__ == "__main__":
     import sys
 
-    from airflow_dbt_cloud.local.command_line import main
-
+    try:
+        from airflow_dbt_cloud.local.command_line import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("airflow_dbt_cloud"):
+            raise
+        sys.stderr.write(
+            f"error: {error.name} is not installed for {sys.executable}: "
+            "pip install 'airflow-dbt-cloud[local]'\n"
+        )
+        sys.exit(2)
     sys.exit(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import signal
 import socket
 import ssl
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _serve(options)
-    except (StartError, FaultError) as error:
+    except StartError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
         return _CANNOT_START
     except KeyboardInterrupt:
@@ -49,10 +51,8 @@ def _serve(options: argparse.Namespace) -> None:
     tokens = _read_tokens(options.token or [DEFAULT_TOKEN])
     _check_host(options.host, tokens)
     dbt_version = check_installation()
-    folder = read_project(options.project.resolve())
-    faults = Faults()
-    for text in options.fault:
-        faults.add(read_fault(text))
+    folder = read_project(_project_folder(options.project))
+    faults = _read_faults(options.fault)
     with _listen(options.host, options.port) as listener:
         config = _uvicorn_config(options)
         store = Store((options.state or folder.path / STATE_FOLDER).resolve(), folder.jobs)
@@ -95,16 +95,41 @@ def _ready_block(
 ) -> str:
     scheme = "https" if config.is_ssl else "http"
     host, port = listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    jobs = [f"Job: {job.id} {job.name}" for job in cloud.store.jobs() if job.state != DELETED]
+    account_id = cloud.folder.account.id
+    # One's own token is a secret: it would stand in every log that this output goes to.
+    token = DEFAULT_TOKEN if DEFAULT_TOKEN in tokens else None
+    connection = _connection(scheme, host, port, account_id, token or "<your token>")
+    jobs = [job for job in cloud.store.jobs() if job.state != DELETED]
     return "\n".join(
         [
-            f"Ready: {scheme}://{host}:{port}",
-            f"Account: {cloud.folder.account.id}",
-            f"Token: {next(iter(tokens))}",
-            *jobs,
+            f"Ready: {_url(scheme, host, port)}",
+            f"Account: {account_id}",
+            f"Token: {token or 'as given with --token'}",
+            f"Project: {cloud.folder.project.name}",
+            *(f"Job: {job.id}  {cloud.environments[job.environment_id].name} / {job.name}" for job in jobs),
+            "# To connect Airflow, in the shell that starts it:",
+            f"export AIRFLOW_CONN_DBT_CLOUD_DEFAULT={shlex.quote(json.dumps(connection))}",
         ]
     )
+
+
+def _connection(scheme: str, host: str, port: int, account_id: int, token: str) -> dict[str, Any]:
+    address = ip_address(host)
+    if address.is_unspecified:
+        host = "::1" if address.version == 6 else "127.0.0.1"
+    connection = {
+        "conn_type": "dbt_cloud",
+        "host": _url(scheme, host, port),
+        "login": str(account_id),
+        "password": token,
+    }
+    # Else the hook refuses to send the token in clear text.
+    needs_leave = scheme == "http" and not _is_loopback(host)
+    return {**connection, "extra": {"allow_http": True}} if needs_leave else connection
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _uvicorn_config(options: argparse.Namespace) -> uvicorn.Config:
@@ -140,6 +165,25 @@ def _uvicorn_config(options: argparse.Namespace) -> uvicorn.Config:
 
 async def _not_yet(*_: Any) -> None:
     """Stand in for the application until the state is open."""
+
+
+def _project_folder(path: Path) -> Path:
+    if not path.is_dir():
+        found = "is no folder" if path.exists() else "does not exist"
+        raise StartError(
+            f"--project {path} {found}: expected a dbt project's folder, with dbt_cloud.yml in it"
+        )
+    return path.resolve()
+
+
+def _read_faults(texts: Sequence[str]) -> Faults:
+    faults = Faults()
+    for position, text in enumerate(texts, start=1):
+        try:
+            faults.add(read_fault(text))
+        except FaultError as error:
+            raise StartError(f"--fault number {position}: {error}") from error
+    return faults
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -215,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         "--token",
         action="append",
         metavar="[NAME=]TOKEN",
-        help=f"repeatable; audits show the name ({DEFAULT_TOKEN})",
+        help=f"what clients must send; audits show the name; repeatable (default: {DEFAULT_TOKEN})",
     )
     add(
         "--run-slots",

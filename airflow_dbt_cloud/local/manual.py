@@ -4,32 +4,44 @@ DESCRIPTION = """\
 A dbt Cloud on this machine: it answers the Administrative API as dbt Cloud does and
 runs real dbt Core jobs on DuckDB. For demos, DAG development and tests.
 
-Jobs are declared in the project folder, in dbt_cloud.yml:
+Jobs are declared in the project folder, in dbt_cloud.yml. What has a default may be left out:
 
-  account: {id: 70403103922125, name: Ferry Line}   # optional
-  project: {name: Ferry Line}                       # optional
+  account:
+    name: Ferry Line              # default: Local account
+    id: 70403103922125            # default: made from the name, same everywhere
+  project:
+    name: Ferry Line              # default: the name in dbt_project.yml
   environments:
-    - name: Production
-      deployment_type: production     # production, staging or none
-      schema: analytics               # target schema (default: main)
+    - name: Production            # required
+      deployment_type: production # or staging; default: neither
+      schema: analytics           # target schema; default: main
   jobs:
-    - name: Nightly build
-      environment: Production
-      description: Seeds and builds everything
-      commands: ["dbt seed", "dbt build"]
-      threads: 4
-      timeout: 0                      # seconds; 0 is the account's limit, a day
-      generate_docs: false
-      run_generate_sources: false     # the checkbox for source freshness
-      target_name: default
-      id: 70403100000001              # default: made from the name, same everywhere
+    - name: Nightly build         # required
+      environment: Production     # required
+      commands: ["dbt build"]     # required
+      description: Builds it all  # default: empty
+      threads: 4                  # default: 4
+      timeout: 1800               # seconds; default: 0, the account's limit, a day
+      generate_docs: true         # default: false
+      run_generate_sources: true  # the checkbox for source freshness; default: false
+      target_name: default        # default: default
+      id: 70403100000001          # projects and environments take one, too
 
 POST .../jobs/ creates jobs as well; those are kept in the state folder. What the API
 changes in a job of dbt_cloud.yml lasts until the server's next start.
 
-When it accepts requests, the server prints "Ready: <address>", the account id, the token
-and the jobs. The address opens pages with jobs, runs and logs, without a token, on this
-machine only.
+When it accepts requests, the server prints "Ready: <address>", the account id, the token,
+the project's name, the jobs as "Job: <id>  <environment> / <name>", and a line
+"export AIRFLOW_CONN_DBT_CLOUD_DEFAULT=..." to connect Airflow with: paste it into the shell
+that starts Airflow. Or make a connection of the type dbt_cloud: its host is the address, its
+login the account id, its password the token. Tokens of your own are not printed.
+
+The address opens pages with jobs, runs and logs, without a token, on this machine only.
+To start a run without Airflow (a cause is required):
+
+  curl http://127.0.0.1:8580/api/v2/accounts/70403103922125/jobs/70403100000001/run/ \\
+    -H 'Authorization: Token dbtc_local_token' -H 'Content-Type: application/json' \\
+    -d '{"cause": "a first try"}'
 """
 
 ASSUMPTIONS = """\

@@ -1,6 +1,10 @@
 """Tests of `airflow_dbt_cloud.local.command_line`: how the server starts, and why it does not."""
 
+import argparse
+import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,8 +15,12 @@ from pathlib import Path
 import pytest
 import requests
 import trustme
+import uvicorn
+import yaml
 
-from airflow_dbt_cloud.local.command_line import main
+from airflow_dbt_cloud.local.command_line import _connection, _ready_block, main
+from airflow_dbt_cloud.local.manual import DESCRIPTION
+from airflow_dbt_cloud.local.project import read_project
 
 from .conftest import ACCOUNT, TOKEN, wait_until, write_project
 
@@ -30,6 +38,14 @@ def refusal(capsys, project, *arguments):
 def test_no_project(capsys, tmp_path):
     """A folder that is no dbt project is refused."""
     assert "dbt_project.yml does not exist" in refusal(capsys, tmp_path)
+
+
+def test_no_folder(capsys, tmp_path):
+    """A project that is not there is refused by its own name, and so is a file."""
+    nowhere = tmp_path / "nope"
+    assert f"--project {nowhere} does not exist: expected a dbt project's folder" in refusal(capsys, nowhere)
+    nowhere.write_text("")
+    assert f"--project {nowhere} is no folder: expected" in refusal(capsys, nowhere)
 
 
 def test_malformed_project(capsys, project):
@@ -72,8 +88,9 @@ def test_certificates(capsys, project, tmp_path):
 
 
 def test_malformed_options(capsys, project):
-    """A fault and a token that cannot be read are refused."""
-    assert "kind: found 'explode', expected one of" in refusal(capsys, project, "--fault", "explode")
+    """A fault and a token that cannot be read are refused, and the option is named."""
+    said = refusal(capsys, project, "--fault", "refuse:", "--fault", "explode")
+    assert "--fault number 2: kind: found 'explode', expected one of" in said
     assert "--token number 1 is empty" in refusal(capsys, project, "--token", "ci=")
 
 
@@ -91,7 +108,65 @@ def test_help(capsys):
     said = capsys.readouterr().out
     for word in ("dbt_cloud.yml", "lose_reply", "assumptions", "--run-slots", "Ready: ", ".dbt_cloud_local"):
         assert word in said
+    assert f"(default: {TOKEN})" in " ".join(said.split())
     assert max(map(len, said.splitlines())) <= 100
+
+
+def test_the_file_in_the_help(tmp_path):
+    """The dbt_cloud.yml of the help can be read, and what it calls a default is one."""
+    _, _, rest = DESCRIPTION.partition("may be left out:\n")
+    example = yaml.safe_load(rest.partition("POST ")[0])
+    (tmp_path / "dbt_project.yml").write_text("name: ferry")
+    file = tmp_path / "dbt_cloud.yml"
+    file.write_text(yaml.safe_dump(example))
+    folder = read_project(tmp_path)
+    assert (folder.account.id, folder.jobs[0].timeout_seconds) == (ACCOUNT, 1800)
+
+    (environment,), (job,) = example["environments"], example["jobs"]
+    required = {name: job[name] for name in ("name", "environment", "commands")}
+    file.write_text(yaml.safe_dump({"environments": [{"name": environment["name"]}], "jobs": [required]}))
+    folder = read_project(tmp_path)
+    assert (folder.account.name, folder.project.name) == ("Local account", "ferry")
+    (environment,), (job,) = folder.environments, folder.jobs
+    assert (environment.deployment_type, environment.schema) == (None, "main")
+    assert (job.description, job.threads, job.timeout_seconds, job.target_name) == ("", 4, 0, "default")
+    assert (job.generate_docs, job.run_generate_sources) == (False, False)
+
+
+def test_the_request_in_the_help(api):
+    """The request that the help shows starts a run."""
+    _, _, line = DESCRIPTION.partition("\n  curl ")
+    curl = argparse.ArgumentParser()
+    curl.add_argument("url")
+    curl.add_argument("-H", action="append")
+    curl.add_argument("-d")
+    given = curl.parse_args(shlex.split(line.replace("\\\n", " ")))
+    path = given.url.removeprefix("http://127.0.0.1:8580")
+    response = api.ask(
+        "POST",
+        path.replace("70403100000001", str(api.job_id("Report"))),
+        token=None,
+        headers=dict(header.split(": ") for header in given.H),
+        json=json.loads(given.d),
+    )
+    assert response.status_code == 200
+    assert response.json()["data"]["account_id"] == ACCOUNT
+
+
+def test_without_a_web_server(project):
+    """A Python without the packages of the extra gets one line that says what to install."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "airflow_dbt_cloud.local", "--project", str(project)],
+        env={**os.environ, "PYTHONPATH": os.getcwd()},  # noqa: PTH109
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"error: \w+ is not installed for \S+: pip install 'airflow-dbt-cloud\[local\]'\n", done.stderr
+    )
 
 
 @pytest.mark.slow
@@ -119,8 +194,43 @@ def test_ready_block(server):
     """The first line can be parsed; account, token and jobs follow."""
     assert server.lines[0].startswith("Ready: http://127.0.0.1:")
     assert server.lines[1:] == [f"Account: {ACCOUNT}", f"Token: {TOKEN}"]
-    first_job = server.process.stdout.readline().decode().strip()
-    assert first_job == f"Job: {server.api.job_id('Nightly build')} Nightly build"
+    lines = [server.process.stdout.readline().decode().strip() for _ in range(9)]
+    assert lines[0] == "Project: ferry"
+    assert lines[1] == f"Job: {server.api.job_id('Nightly build')}  Production / Nightly build"
+    assert lines[7].startswith("# To connect Airflow")
+    command, _, setting = lines[8].partition(" ")
+    name, _, connection = shlex.split(setting)[0].partition("=")
+    assert (command, name) == ("export", "AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
+    assert json.loads(connection) == {
+        "conn_type": "dbt_cloud",
+        "host": server.url,
+        "login": str(ACCOUNT),
+        "password": TOKEN,
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "connection"),
+    [
+        ("127.0.0.1", {"host": "http://127.0.0.1:80"}),
+        ("0.0.0.0", {"host": "http://127.0.0.1:80"}),  # noqa: S104 - nothing listens
+        ("::", {"host": "http://[::1]:80"}),
+        ("192.0.2.7", {"host": "http://192.0.2.7:80", "extra": {"allow_http": True}}),
+    ],
+)
+def test_connection_to_other_addresses(host, connection):
+    """The connection leads to an address that can be reached, and may go there without TLS."""
+    given = {"conn_type": "dbt_cloud", "login": "7", "password": "t"}
+    assert _connection("http", host, 80, 7, "t") == given | connection
+
+
+def test_own_tokens_are_not_printed(cloud):
+    """A token that the user chose is not printed: logs would keep it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        said = _ready_block(uvicorn.Config(app=None), listener, cloud, {"dbtc_own": "ci"})
+    assert "dbtc_own" not in said
+    assert "Token: as given with --token\n" in said
+    assert '"password": "<your token>"' in said
 
 
 @pytest.mark.slow
