@@ -137,7 +137,9 @@ class Application:
         except ApiError as error:
             return error.response()
         except (OSError, sqlite3.Error) as error:
-            return JSONResponse({"detail": f"There was a server error: {error}"}, _SERVER_ERROR)
+            return JSONResponse(
+                {"detail": f"There was a server error: {self._cloud.store.explain(error)}"}, _SERVER_ERROR
+            )
 
     def _authorized(self, request: Request) -> str:
         rotated = self._cloud.faults.rotated_token()

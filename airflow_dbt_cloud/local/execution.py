@@ -105,13 +105,9 @@ class Execution:
             try:
                 self._workspace.remove()
                 if status is not None:
-                    self._finish(status, message)
+                    self._site.store.end_run(self._run_id, status, message)
             finally:
                 self._on_end(self._run_id)
-
-    def _finish(self, status: Status, message: str | None) -> None:
-        store = self._site.store
-        store.update_run(self._run_id, status=status, status_message=message, finished_at=store.clock())
 
     def _go_through_steps(self) -> tuple[Status | None, str | None]:
         try:
@@ -132,7 +128,7 @@ class Execution:
         except _Stopped as stopped:
             return (None, None) if stopped.message is None else (Status.CANCELLED, stopped.message)
         except (OSError, sqlite3.Error) as error:
-            return Status.ERROR, f"Internal error: {error}"
+            return Status.ERROR, f"Internal error: {self._site.store.explain(error)}"
         return Status.SUCCESS, None
 
     def _begin(self) -> None:
@@ -261,7 +257,7 @@ class Execution:
             raise _StepFailed from error
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._print(step, f"Internal error: {error}\n")
+                self._print(step, f"Internal error: {store.explain(error)}\n")
             raise
         finally:
             store.update_step(self._run_id, step.index, status=status, finished_at=store.clock())

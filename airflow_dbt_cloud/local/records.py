@@ -6,7 +6,7 @@ picture.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -229,6 +229,16 @@ class Run:
         """The step that made the run fail: the last one, because nothing follows a failure."""
         is_failure = self.status is Status.ERROR and self.steps and self.steps[-1].status is Status.ERROR
         return self.steps[-1] if is_failure else None
+
+    def ended(self, status: Status, message: str | None, at: float) -> Run:
+        """Give the run as it is at its end: a step that is still open ends with it."""
+        steps = tuple(
+            step if step.status.is_terminal else replace(step, status=status, finished_at=at)
+            for step in self.steps
+        )
+        return replace(
+            self, status=status, status_message=message, finished_at=at, updated_at=at, steps=steps
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for the state folder."""

@@ -9,6 +9,7 @@ Invariant: every change of the queue happens under the store's lock, and is foll
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -88,8 +89,9 @@ class Scheduler:
         if run.status.is_terminal or run.cancelled_by is not None:
             return
         if (execution := self._going.get(run.id)) is not None:
-            self._store.update_run(run.id, cancelled_by=by)
+            # It stops also if the state cannot be written; it cannot end before we let go of the lock.
             execution.stop(message)
+            self._store.update_run(run.id, cancelled_by=by)
         else:
             now = self._store.clock()
             self._store.update_run(
@@ -104,19 +106,24 @@ class Scheduler:
         busy_jobs = {run.job.id for run in regular}
         free = self._run_slots - len(regular)
         for run in waiting:
-            if run.id in self._going:
+            if run.status is not Status.QUEUED:
                 continue
             if run.is_ci:
                 self._begin(run)
-            elif free > 0 and run.job.id not in busy_jobs:
+            elif free > 0 and run.job.id not in busy_jobs and self._begin(run):
                 busy_jobs.add(run.job.id)
                 free -= 1
-                self._begin(run)
 
-    def _begin(self, run: Run) -> None:
-        self._store.update_run(run.id, status=Status.STARTING, dequeued_at=self._store.clock())
+    def _begin(self, run: Run) -> bool:
+        """Let a run go; one whose start cannot be written ends at once."""
+        try:
+            self._store.update_run(run.id, status=Status.STARTING, dequeued_at=self._store.clock())
+        except sqlite3.Error as error:
+            self._store.end_run(run.id, Status.ERROR, f"Internal error: {self._store.explain(error)}")
+            return False
         self._going[run.id] = execution = self._execution(run, self._ended)
         execution.start()
+        return True
 
     def _ended(self, run_id: int) -> None:
         with self._store.lock:

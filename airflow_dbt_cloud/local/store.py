@@ -8,11 +8,13 @@
     work/<run>/                         the working copy of a run that is going
 
 Invariants: records are frozen and replaced under the lock, so a reader needs none; what a reader can see is
-already in the database; ids grow, also over restarts.
+already in the database, but for the end of a run that could not be written; ids grow, also over restarts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -56,6 +58,7 @@ class Store:
         self.clock = clock
         self.lock = threading.RLock()
         self._file_jobs = {job.id: job for job in jobs}
+        self._unwritten: set[int] = set()
         try:
             self._open()
         except (OSError, sqlite3.Error) as error:
@@ -96,6 +99,9 @@ class Store:
     def close(self) -> None:
         """Let another server use the folder."""
         with self.lock:
+            with contextlib.suppress(sqlite3.Error):
+                for run_id in self._unwritten:
+                    self._save_run(self._runs[run_id])
             self._database.close()
             self._lock_file.close()
 
@@ -154,8 +160,7 @@ class Store:
     def add_run(self, run: Run) -> Run:
         """Keep a new run."""
         with self.lock:
-            self._write("runs", run.id, run.to_json())
-            self._runs[run.id] = self._unfinished[run.id] = run
+            self._save_run(run)
             self._latest[run.job.id] = run.id
             return run
 
@@ -165,14 +170,27 @@ class Store:
             before = self._runs[run_id]
             if before.status.is_terminal:
                 return before
-            run = replace(before, updated_at=self.clock(), **changes)
-            self._write("runs", run.id, run.to_json())
-            self._runs[run.id] = run
-            if run.status.is_terminal:
-                self._unfinished.pop(run.id, None)
-            else:
-                self._unfinished[run.id] = run
-            return run
+            return self._save_run(replace(before, updated_at=self.clock(), **changes))
+
+    def end_run(self, run_id: int, status: Status, message: str | None) -> Run:
+        """End a run and its open steps; if the state cannot be written, in memory, so that nobody waits."""
+        with self.lock:
+            before = self._runs[run_id]
+            if before.status.is_terminal:
+                return before
+            run = before.ended(status, message, self.clock())
+            try:
+                return self._save_run(run)
+            except sqlite3.Error:
+                self._unwritten.add(run_id)
+                return self._show_run(run)
+
+    def explain(self, error: Exception) -> str:
+        """Say what an error of the disk or the database means, and what to do about a full disk."""
+        numbers = (getattr(error, "errno", None), getattr(error, "sqlite_errorcode", None))
+        if numbers[0] in (errno.ENOSPC, errno.EDQUOT) or numbers[1] == sqlite3.SQLITE_FULL:
+            return f"{error}: make room on the disk of the state folder {self.folder}"
+        return str(error)
 
     def add_step(self, run_id: int, step: Step) -> Step:
         """Append a step to a run."""
@@ -208,19 +226,23 @@ class Store:
         statement = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608 - our own name
         self._database.execute(statement, (row_id, json.dumps(value)))
 
+    def _save_run(self, run: Run) -> Run:
+        self._write("runs", run.id, run.to_json())
+        return self._show_run(run)
+
+    def _show_run(self, run: Run) -> Run:
+        self._runs[run.id] = run
+        if run.status.is_terminal:
+            self._unfinished.pop(run.id, None)
+        else:
+            self._unfinished[run.id] = run
+        return run
+
     def _end_interrupted_runs(self) -> None:
         """End the runs that were going: they ended with their server. What was queued still is."""
         for run in self.unfinished_runs():
-            if run.status is Status.QUEUED:
-                continue
-            now = self.clock()
-            steps = tuple(
-                step if step.status.is_terminal else replace(step, status=Status.CANCELLED, finished_at=now)
-                for step in run.steps
-            )
-            self.update_run(
-                run.id, status=Status.CANCELLED, status_message=RESTARTED, finished_at=now, steps=steps
-            )
+            if run.status is not Status.QUEUED:
+                self._save_run(run.ended(Status.CANCELLED, RESTARTED, self.clock()))
 
 
 def _refuse_other_folders(folder: Path) -> None:

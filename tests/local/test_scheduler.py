@@ -1,9 +1,12 @@
 """Tests of `airflow_dbt_cloud.local.scheduler` and `cloud`: queue, cancel, retry, rerun."""
 
+import sqlite3
+
 import pytest
 
 from airflow_dbt_cloud.local.cloud import Cloud
-from airflow_dbt_cloud.local.faults import Faults
+from airflow_dbt_cloud.local.execution import Execution
+from airflow_dbt_cloud.local.faults import Fault, Faults
 from airflow_dbt_cloud.local.project import read_project
 from airflow_dbt_cloud.local.records import Status, Step
 from airflow_dbt_cloud.local.store import Store
@@ -223,6 +226,58 @@ def test_a_state_that_cannot_be_written(project, tmp_path):
         assert ended.status_message.startswith("Internal error: ")
         assert "Not a directory" in ended.status_message
     store.close()
+
+
+def test_an_end_that_cannot_be_written(project, tmp_path):
+    """A run whose end cannot be written ends all the same, with its steps, and is executed once."""
+    folder = read_project(project)
+    store = Store(tmp_path / "state", folder.jobs)
+    begun = []
+
+    def execution(site, run, on_end):
+        begun.append(run.id)
+        return Execution(site, run, on_end)
+
+    faults = Faults()
+    faults.add(Fault("slow_start", wait=60.0))
+    cloud = Cloud(folder, store, faults, dbt_version="1.11.16", run_slots=1, execution=execution)
+    run = cloud.trigger(folder.jobs[0], {"cause": "x"}, "local")
+    wait_until(lambda: [step.status for step in store.find_run(run.id).steps] == [3], "its first step")
+    store._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(sqlite3.OperationalError):
+        cloud.cancel(run, "local")
+    wait_until(lambda: store.find_run(run.id).status.is_terminal, "the end of the run")
+    ended = store.find_run(run.id)
+    assert {ended.status, *(step.status for step in ended.steps)} == {Status.ERROR}
+    assert "readonly" in ended.status_message
+    wait_until(lambda: not cloud.scheduler._going, "the free slot")
+    assert begun == [run.id]
+    store._database.execute("PRAGMA query_only = OFF")
+    store.close()
+    store = Store(tmp_path / "state", folder.jobs)
+    assert store.find_run(run.id) == ended, "it is written when that can be done again"
+    store.close()
+
+
+def test_a_start_that_cannot_be_written(api, cloud, standing):
+    """A queued run that cannot begin because the disk is full says so."""
+    run, queued = api.trigger("Report"), api.trigger("Report")
+    cloud.store._database.execute("PRAGMA query_only = ON")
+    cloud.scheduler._ended(run["id"])
+    cloud.store._database.execute("PRAGMA query_only = OFF")
+    assert queued["id"] not in standing
+    ended = api.data(f"runs/{queued['id']}/")
+    assert (ended["status"], ended["status_message"][:16]) == (20, "Internal error: ")
+
+
+def test_a_full_disk_is_explained(api, cloud):
+    """A trigger that finds the disk full says where to make room."""
+    (pages,) = cloud.store._database.execute("PRAGMA page_count").fetchone()
+    cloud.store._database.execute(f"PRAGMA max_page_count = {pages}")
+    path = f"jobs/{api.job_id('Report')}/run/"
+    wait_until(lambda: api.post(path, {"cause": "x"}).status_code == 500, "a full disk")
+    detail = api.post(path, {"cause": "x"}).json()["detail"]
+    assert "disk is full: make room on the disk of the state folder" in detail
 
 
 def test_a_queued_run_whose_environment_is_gone(project, tmp_path, standing):
