@@ -10,26 +10,33 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+
 from airflow_dbt_cloud.errors import DbtCloudError
+from airflow_dbt_cloud.models import Run
+from airflow_dbt_cloud.parameters import parse_id
 from airflow_dbt_cloud.triggers import DbtCloudRunJobTrigger, RunEvent
 
 if TYPE_CHECKING:
     from airflow_dbt_cloud.hooks import DbtCloudHook
-    from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.waiting import Log
 
 __all__ = ["conclude", "defer_arguments", "look_once", "read_event_alone"]
 
 # Airflow ends a deferral by itself this many seconds after our deadline, in case no triggerer is up to do it.
 BACKSTOP = 600.0
+# Airflow adds it to today's date, and dates end with the year 9999.
+LONGEST = timedelta(days=3650).total_seconds()
+# What keeps a task from talking to dbt Cloud, be it on the way there or on the way to the connection.
+TROUBLE = (DbtCloudError, AirflowException, AirflowRuntimeError)
 
 
 def look_once(hook: DbtCloudHook, run: Run, log: Log) -> Run:
-    """Return the run as it is now, or as it was if it cannot be seen: the trigger will."""
+    """Return the run as it is now, or as it was if it cannot be seen."""
     try:
         return hook.get_conn().hurried(10.0).get_run(run.id, include_related=("audit",))
-    except DbtCloudError as error:
-        log.warning("Cannot see dbt Cloud run %s; leaving it to the triggerer. %s", run.id, error)
+    except TROUBLE as error:
+        log.warning("Cannot see dbt Cloud run %s now. %s", run.id, error)
         return run
 
 
@@ -58,17 +65,28 @@ def defer_arguments(
         cancel_on_kill=cancel_on_kill,
     )
     first = min(end_time, execution_deadline or end_time)
-    patience = timedelta(seconds=max(0.0, first - time.time()) + BACKSTOP)
-    return {"trigger": trigger, "method_name": "execute_complete", "timeout": patience}
+    patience = min(LONGEST, max(0.0, first - time.time()) + BACKSTOP)
+    timeout = timedelta(seconds=patience)
+    return {"trigger": trigger, "method_name": "execute_complete", "timeout": timeout}
 
 
-def read_event_alone(hook: DbtCloudHook, run_id: int, *, is_execution_timeout: bool) -> RunEvent:
-    """Return what the trigger would have told, had there been a triggerer at the deadline."""
-    run = hook.get_job_run(run_id)
+def read_event_alone(hook: DbtCloudHook, run_id: object, *, is_execution_timeout: bool) -> RunEvent:
+    """
+    Return what the trigger would have told, had there been a triggerer at the deadline.
+
+    :raises DbtCloudConfigurationError: the run id is none.
+    """
+    run_id = parse_id("the run's id", run_id)
     over = "execution_timeout" if is_execution_timeout else "timeout"
-    outcome = "ended" if run.is_terminal else over
-    message = run.status_message or "the deadline is over, and no triggerer was there to see it"
-    return RunEvent(outcome=outcome, run_id=run_id, status=run.status, message=message, href=run.href)
+    message = f"the task's {over} is over, and no triggerer was up to see it"
+    run = Run(id=run_id, status=0)
+    try:
+        run = hook.get_job_run(run_id)
+    except TROUBLE as error:
+        message = f"{message}; nor can dbt Cloud be asked: {error}"
+    if run.is_terminal:
+        over, message = "ended", run.status_message
+    return RunEvent(outcome=over, run_id=run_id, status=run.status, message=message, href=run.href)
 
 
 def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, is_own: bool = True) -> None:
@@ -82,9 +100,11 @@ def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, is_own: bool = Tr
         log.info("Cancelling dbt Cloud run %s, because the task's execution_timeout is over.", event.run_id)
         try:
             hook.cancel_job_run(event.run_id)
-        except DbtCloudError as error:
+        except TROUBLE as error:
             log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", event.run_id, error)
     elif event.outcome == "ended" and not event.to_run().is_success:
         # The poller does not ask who cancelled a run.
-        look_once(hook, event.to_run(), log).raise_for_status()
+        run = look_once(hook, event.to_run(), log)
+        if run.status == event.status:
+            run.raise_for_status()
     event.raise_for_outcome()
