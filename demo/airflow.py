@@ -46,7 +46,7 @@ class Airflow:
         port: int = 0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.url = f"http://localhost:{port or free_port()}"
+        self.url = f"http://127.0.0.1:{port or free_port()}"
         self.processes: dict[str, Process] = {}
         self._home = home
         self._session = requests.Session()
@@ -85,10 +85,14 @@ class Airflow:
         Call the REST API, and return the answer's JSON.
 
         :param path: below `/api/v2/`.
-        :raises StackError: the answer is an error; shows it.
+        :raises StackError: there is no answer, or it is an error; shows it.
         """
         url = f"{self.url}/api/v2/{path}"
-        response = self._session.request(method, url, json=body, params=params, timeout=30)
+        try:
+            response = self._session.request(method, url, json=body, params=params, timeout=30)
+        except requests.RequestException as error:
+            msg = f"Airflow did not answer {method} {path}: {error}"
+            raise StackError(msg) from error
         if not response.ok:
             msg = f"Airflow answered {response.status_code} to {method} {path}: {response.text}"
             raise StackError(msg)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The operator's own lines in a task's log; the others are Airflow's housekeeping.
 TOLD = ("airflow.task.operators.airflow_dbt_cloud", "airflow.task.hooks.airflow_dbt_cloud")
 # A model's end says enough, and so does a test's failure; dbt's clock stands beside ours.
-UNTOLD = re.compile(r"\d of \d+ (START|PASS)|^(\d\d:\d\d:\d\d)?\s*$")
+UNTOLD = re.compile(r"\d of \d+ (START|PASS)|No packages were found|^(\d\d:\d\d:\d\d)?\s*$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d +")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -26,7 +26,7 @@ class Narrator:
     """
     Tells what is new: the tasks' states, the operator's log, and dbt's console.
 
-    :param dbt_task: the task that runs a dbt Cloud job.
+    :param dbt_task: the task whose log and dbt console are told, too; None = none.
     :param say: takes a line.
     """
 
@@ -37,7 +37,7 @@ class Narrator:
         dag_id: str,
         run_id: str,
         *,
-        dbt_task: str,
+        dbt_task: str | None,
         say: Callable[[str], None],
     ) -> None:
         self._airflow = airflow
@@ -52,25 +52,26 @@ class Narrator:
     def tell(self) -> None:
         """Say what has happened since the last call."""
         for task in self._airflow.tasks(*self._dag_run):
-            task_id, state = task["task_id"], task["state"]
-            if state and state != self._states.get(task_id):
-                self._states[task_id] = state
-                self._say(f"Task {task_id}: {state}")
-        if self._states.get(self._dbt_task) not in {None, "scheduled", "queued"}:
-            self._tell_log()
-            self._tell_console()
+            index, state = task["map_index"], task["state"]
+            name = task["task_id"] if index < 0 else f"{task['task_id']}[{index}]"
+            if state and state != self._states.get(name):
+                self._states[name] = state
+                self._say(f"Task {name}: {state}")
+        if self._dbt_task and self._states.get(self._dbt_task) not in {None, "scheduled", "queued"}:
+            self._tell_log(self._dbt_task)
+            self._tell_console(self._dbt_task)
 
-    def _tell_log(self) -> None:
-        lines = self._airflow.log(*self._dag_run, self._dbt_task)
+    def _tell_log(self, task_id: str) -> None:
+        lines = self._airflow.log(*self._dag_run, task_id)
         for line in lines[self._log_lines :]:
             if str(line.get("logger")).startswith(TOLD):
                 self._say(f"    {line['event']}")
         self._log_lines = len(lines)
 
-    def _tell_console(self) -> None:
-        if "job_run_id" not in self._airflow.xcom_keys(*self._dag_run, self._dbt_task):
+    def _tell_console(self, task_id: str) -> None:
+        if "job_run_id" not in self._airflow.xcom_keys(*self._dag_run, task_id):
             return
-        run_id = self._airflow.xcom(*self._dag_run, self._dbt_task, "job_run_id")
+        run_id = self._airflow.xcom(*self._dag_run, task_id, "job_run_id")
         for step in self._client.get_run(run_id, include_related=["run_steps"]).steps:
             if step.id not in self._steps:
                 self._say(f"    Step {step.index}: {step.name}")

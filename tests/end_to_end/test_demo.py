@@ -27,12 +27,12 @@ def demo(tmp_path):
 
 
 def left_behind(home):
-    """Return the command lines of processes that know of the demo's folder."""
+    """Return the ids and command lines of processes that know of the demo's folder."""
     found = []
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and str(home).encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes())
+                found.append((int(process.name), (process / "cmdline").read_bytes()))
         except OSError:
             # It ended while we looked.
             continue
@@ -52,8 +52,10 @@ def test_demo(demo, tmp_path):
     assert "Task build: success" in output
     assert "Step 5: Invoke dbt with `dbt build`" in output
     assert re.search(r"^  Lyngvik - Havnsund +\d+ +\d+ ", output, re.MULTILINE)
-    assert re.search(r"Airflow +http://localhost:(?!8080)\d+", output)
+    assert re.search(r"Airflow +http://127.0.0.1:(?!8080)\d+", output)
     assert re.search(r"dbt Cloud +http://127.0.0.1:(?!8580)\d+", output)
+    assert "Task refresh[4]: success" in output
+    assert "Port 8580 is taken; using" in output
     assert "Traceback" not in output
     assert left_behind(tmp_path / "home") == []
 
@@ -87,3 +89,35 @@ def test_second_demo(demo, tmp_path):
     assert second.returncode == 1
     assert "Another demo is running" in second.stderr
     demo.check()
+
+
+def test_a_component_dies(demo, tmp_path):
+    """A demo whose Airflow dies says which part it was and where its log is, and stops the rest."""
+    wait_until(
+        lambda: "Task extract: " in demo.log.read_text(), within=90, what="The first task", watching=[demo]
+    )
+    (scheduler,) = (pid for pid, line in left_behind(tmp_path / "home") if b"scheduler\0--skip" in line)
+    os.kill(scheduler, signal.SIGKILL)
+    assert demo.wait(60) == 1
+    assert "Airflow's scheduler ended with code -9. Its log, " in demo.log.read_text()
+    assert left_behind(tmp_path / "home") == []
+
+
+def test_foreign_folders(demo, tmp_path):
+    """A demo whose home holds other things leaves them alone."""
+    precious = tmp_path / "home" / "precious" / "file"
+    wait_until((tmp_path / "home" / "lock").exists, within=30, what="The demo's start", watching=[demo])
+    precious.parent.mkdir()
+    precious.write_text("keep me")
+    demo.signal(signal.SIGINT)
+    assert demo.wait(60) == 130
+    command = [sys.executable, "-m", "demo"]
+    environment = {**os.environ, "DEMO_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    with Process("The second demo", command, env=environment, log=tmp_path / "second.log") as second:
+        wait_until(
+            (tmp_path / "home" / "dbt-cloud.log").exists,
+            within=30,
+            what="The second demo's start",
+            watching=[second],
+        )
+        assert precious.read_text() == "keep me"
