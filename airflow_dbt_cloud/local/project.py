@@ -9,19 +9,35 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
 from airflow_dbt_cloud.local.errors import StartError
+from airflow_dbt_cloud.local.json_text import is_text
 from airflow_dbt_cloud.local.records import Account, Environment, Job, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_LARGEST_ID = 2**53 - 1
+_LARGEST_NUMBER = 2**53 - 1
 _DERIVED_IDS = 70_403_100_000_000
+_TOP_KEYS = ("account", "project", "environments", "jobs")
+_NAMED_KEYS = ("id", "name")
+_ENVIRONMENT_KEYS = (*_NAMED_KEYS, "deployment_type", "schema")
+_JOB_KEYS = (
+    *_NAMED_KEYS,
+    "environment",
+    "commands",
+    "description",
+    "threads",
+    "timeout",
+    "generate_docs",
+    "run_generate_sources",
+    "target_name",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +58,14 @@ def read_project(path: Path) -> ProjectFolder:
         path / "dbt_project.yml", "a dbt project has one; is --project the right folder?"
     )
     file = path / "dbt_cloud.yml"
-    top = _Section(file, "", _read_yaml(file, "it declares `environments:` and `jobs:`, see --help"))
+    declared = _read_yaml(file, "it declares `environments:` and `jobs:`, see --help", _StrictLoader)
+    top = _Section(file, "", declared, _TOP_KEYS)
     changed_at = file.stat().st_mtime
-    account, project = top.section("account"), top.section("project")
-    environments = tuple(_environment(entry, changed_at) for entry in top.sections("environments"))
+    account, project = top.section("account", _NAMED_KEYS), top.section("project", _NAMED_KEYS)
+    sections = top.sections("environments", _ENVIRONMENT_KEYS)
+    environments = tuple(_environment(section, changed_at) for section in sections)
     ids = {environment.name: environment.id for environment in environments}
-    jobs = tuple(_job(entry, ids, changed_at) for entry in top.sections("jobs"))
+    jobs = tuple(_job(section, ids, changed_at) for section in top.sections("jobs", _JOB_KEYS))
     folder = ProjectFolder(
         path=path,
         account=_account(account, changed_at),
@@ -56,8 +74,6 @@ def read_project(path: Path) -> ProjectFolder:
         jobs=jobs,
         generated_folders=_generated_folders(dbt_project),
     )
-    for section in (account, project, top):
-        section.refuse_unknown_keys()
     _refuse_twins(file, "environments", environments)
     _refuse_twins(file, "jobs", jobs)
     return folder
@@ -86,15 +102,13 @@ def _project(section: _Section, default_name: str, changed_at: float) -> Project
 
 def _environment(section: _Section, changed_at: float) -> Environment:
     name = section.text("name")
-    environment = Environment(
+    return Environment(
         id=section.id("environment", name),
         name=name,
         deployment_type=section.choice("deployment_type", ("production", "staging")),
         schema=section.text("schema", "main"),
         created_at=changed_at,
     )
-    section.refuse_unknown_keys()
-    return environment
 
 
 def _job(section: _Section, environment_ids: dict[str, int], changed_at: float) -> Job:
@@ -102,7 +116,7 @@ def _job(section: _Section, environment_ids: dict[str, int], changed_at: float) 
     environment = section.choice("environment", tuple(environment_ids))
     if environment is None:
         section.refuse("environment", "nothing", "the name of an environment in this file")
-    job = Job(
+    return Job(
         id=section.id("job", name),
         name=name,
         environment_id=environment_ids[environment],
@@ -116,22 +130,36 @@ def _job(section: _Section, environment_ids: dict[str, int], changed_at: float) 
         run_generate_sources=section.flag("run_generate_sources"),
         target_name=section.text("target_name", "default"),
     )
-    section.refuse_unknown_keys()
-    return job
 
 
-def _read_yaml(file: Path, purpose: str) -> dict[str, Any]:
+def _read_yaml(file: Path, purpose: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+        value = yaml.load(file.read_text(encoding="utf-8"), loader)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise StartError(f"{file} does not exist: {purpose}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StartError(f"{file} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that is none
         raise StartError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise StartError(f"{file} is not valid YAML: it is nested too deeply") from error
     if not isinstance(value, dict):
         raise StartError(f"{file}: found {_found(value)}, expected keys and values: {purpose}")
     return value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Reads YAML, but refuses a key that is there twice: else the last one would count, silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen and isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"found the key {key_node.value!r} twice", key_node.start_mark
+                )
+            seen.add(str(key_node.value))
+        return super().construct_mapping(node, deep)
 
 
 def _generated_folders(dbt_project: dict[str, Any]) -> frozenset[str]:
@@ -159,78 +187,81 @@ def _refuse_twins(file: Path, key: str, entries: Iterable[Environment | Job]) ->
 
 
 def _found(value: object) -> str:
+    if isinstance(value, date):
+        return str(value)
     return "nothing" if value is None else repr(value)
 
 
 class _Section:
-    """A mapping in the file, which knows where it stands and which of its keys have been asked for."""
+    """A mapping in the file, which knows where it stands."""
 
-    def __init__(self, file: Path, place: str, values: object) -> None:
+    def __init__(self, file: Path, place: str, values: object, keys: tuple[str, ...]) -> None:
         self._file, self._place = file, place
         if not isinstance(values, dict):
-            raise StartError(f"{file}: {place}: found {_found(values)}, expected keys and values")
+            raise StartError(
+                f"{file}: {place}: found {_found(values)}, expected keys and values, of {', '.join(keys)}"
+            )
         self._values = values
-        self._known: set[str] = set()
+        # First of all: a misspelt key explains why another one is missing.
+        for key in values:
+            if key not in keys:
+                self.refuse(str(key), "a key that is not known", f"one of {', '.join(keys)}")
 
     def refuse(self, key: str, found: str, expected: str) -> NoReturn:
         place = f"{self._place}.{key}" if self._place else key
         raise StartError(f"{self._file}: {place}: found {found}, expected {expected}")
 
-    def refuse_unknown_keys(self) -> None:
-        for key in self._values:
-            if key not in self._known:
-                self.refuse(str(key), "a key that is not known", f"one of {', '.join(sorted(self._known))}")
+    def section(self, key: str, keys: tuple[str, ...]) -> _Section:
+        value = self._values.get(key)
+        return _Section(self._file, key, {} if value is None else value, keys)
 
-    def section(self, key: str) -> _Section:
-        return _Section(self._file, key, self._get(key) or {})
-
-    def sections(self, key: str) -> list[_Section]:
-        entries = self._get(key)
+    def sections(self, key: str, keys: tuple[str, ...]) -> list[_Section]:
+        entries = self._values.get(key)
         if not isinstance(entries, list) or not entries:
             self.refuse(key, _found(entries), "a list with at least one entry")
-        return [_Section(self._file, f"{key}[{position}]", entry) for position, entry in enumerate(entries)]
+        return [
+            _Section(self._file, f"{key}[{position}]", entry, keys) for position, entry in enumerate(entries)
+        ]
 
     def text(self, key: str, default: str | None = None) -> str:
-        value = self._get(key)
+        value = self._values.get(key)
         if value is None and default is not None:
             return default
-        if not isinstance(value, str) or not value.strip():
-            self.refuse(key, _found(value), "a text")
+        if not isinstance(value, str) or not value.strip() or not is_text(value):
+            is_scalar = isinstance(value, bool | int | float | date)
+            self.refuse(key, _found(value), "a text: put it in quotes" if is_scalar else "a text")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str | None:
-        value = self._get(key)
+        value = self._values.get(key)
         if value is not None and value not in choices:
             self.refuse(key, _found(value), f"one of {', '.join(choices)}")
         return None if value is None else str(value)
 
     def number(self, key: str, default: int, *, minimum: int) -> int:
-        value = self._get(key)
+        value = self._values.get(key)
         if value is None:
             return default
         if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
             self.refuse(key, _found(value), f"a whole number of at least {minimum}")
+        if value > _LARGEST_NUMBER:
+            self.refuse(key, str(value), f"a whole number of at most {_LARGEST_NUMBER}")
         return value
 
     def flag(self, key: str) -> bool:
-        value = self._get(key)
+        value = self._values.get(key)
         if value is not None and not isinstance(value, bool):
             self.refuse(key, _found(value), "true or false")
         return bool(value)
 
     def commands(self, key: str) -> tuple[str, ...]:
-        value = self._get(key)
-        is_list = isinstance(value, list) and bool(value)
-        if not is_list or not all(isinstance(entry, str) and entry.startswith("dbt ") for entry in value):
+        value = self._values.get(key)
+        if not isinstance(value, list) or not value:
             self.refuse(key, _found(value), 'a list of commands, each beginning with "dbt "')
+        for position, entry in enumerate(value):
+            if not isinstance(entry, str) or not re.match(r"dbt +\S", entry) or not is_text(entry):
+                self.refuse(f"{key}[{position}]", _found(entry), 'a command that begins with "dbt "')
         return tuple(value)
 
     def id(self, kind: str, name: str) -> int:
-        number = self.number("id", derived_id(kind, name), minimum=1)
-        if number > _LARGEST_ID:
-            self.refuse("id", str(number), f"a whole number of at most {_LARGEST_ID}")
-        return number
-
-    def _get(self, key: str) -> Any:
-        self._known.add(key)
-        return self._values.get(key)
+        return self.number("id", derived_id(kind, name), minimum=1)

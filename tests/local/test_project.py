@@ -66,12 +66,48 @@ JOB = "environments: [{name: P}]\njobs: [{name: J, environment: P, commands: [db
             JOB % ", id: 99999999999999999",
             "jobs[0].id: found 99999999999999999, expected a whole number of at most",
         ),
-        (JOB.replace("dbt build", "rm -rf /") % "", 'each beginning with "dbt "'),
+        (
+            JOB.replace("dbt build", "rm -rf /") % "",
+            "jobs[0].commands[0]: found 'rm -rf /', expected a command",
+        ),
         (
             JOB.replace("environment: P", "environment: Q") % "",
             "jobs[0].environment: found 'Q', expected one of P",
         ),
         (JOB.replace("environment: P, ", "") % "", "jobs[0].environment: found nothing, expected the name"),
+        (
+            JOB.replace("environment:", "enviroment:") % "",
+            "jobs[0].enviroment: found a key that is not known",
+        ),
+        (JOB.replace("environments", "enviroments") % "", "enviroments: found a key that is not known"),
+        (
+            JOB.replace("[dbt build]", "dbt build") % "",
+            "jobs[0].commands: found 'dbt build', expected a list",
+        ),
+        (
+            JOB.replace("[dbt build]", "[dbt seed, dbt]") % "",
+            "jobs[0].commands[1]: found 'dbt', expected a command that begins with \"dbt \"",
+        ),
+        (
+            JOB.replace("dbt build", '"dbt run \\0"') % "",
+            "jobs[0].commands[0]: found 'dbt run \\x00', expected",
+        ),
+        (JOB.replace("name: J", r'name: "\uD800"') % "", "jobs[0].name: found '\\ud800', expected a text"),
+        (JOB.replace("name: J", "name: yes") % "", "found True, expected a text: put it in quotes"),
+        (
+            JOB.replace("name: J", "name: 2026-11-23") % "",
+            "found 2026-11-23, expected a text: put it in quotes",
+        ),
+        (JOB.replace("name: J", "name: 2026-13-01") % "", "is not valid YAML: month must be in 1..12"),
+        (JOB % ", timeout: 1h", "jobs[0].timeout: found '1h', expected a whole number of at least 0"),
+        (
+            JOB % f", timeout: {10**30}",
+            f"jobs[0].timeout: found {10**30}, expected a whole number of at most",
+        ),
+        (JOB % ", threads: 2, threads: 3", "is not valid YAML: found the key 'threads' twice"),
+        (JOB % ", threads: " + "[" * 5000, "is not valid YAML"),
+        ("a: " + "[" * 5000 + "]" * 5000, "is not valid YAML: it is nested too deeply"),
+        (JOB % "" + "\naccount: []", "account: found [], expected keys and values, of id, name"),
         (JOB % "" + "\nproyect: {}", "proyect: found a key that is not known"),
         (JOB % "" + "\naccount: {idd: 1}", "account.idd: found a key that is not known"),
     ],
@@ -84,6 +120,13 @@ def test_a_malformed_file_is_explained(project, text, expected):
     assert str(project / "dbt_cloud.yml") in str(caught.value)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_dbt_reads_is_no_matter_of_ours(project):
+    """A key that is twice in dbt_project.yml is refused by dbt or by nobody."""
+    file = project / "dbt_project.yml"
+    file.write_text(file.read_text() + "name: ferry\n")
+    assert read_project(project).project.name == "ferry"
 
 
 def test_a_folder_that_is_no_project(tmp_path):
