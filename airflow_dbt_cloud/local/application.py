@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from airflow_dbt_cloud.local.api import api_routes
 from airflow_dbt_cloud.local.envelope import ApiError, InvalidToken, MethodNotAllowed, NotFound, WrongAccount
 from airflow_dbt_cloud.local.faults import Fault, FaultError, fault_from_json
+from airflow_dbt_cloud.local.hosts import asked_host, is_loopback
 from airflow_dbt_cloud.local.json_text import read_json
 from airflow_dbt_cloud.local.pages import not_found, page_routes
 from airflow_dbt_cloud.local.routes import Call, Match, Routes
@@ -56,10 +57,13 @@ class DroppableProtocol(H11Protocol):
 
 
 class Application:
-    """Answers requests for one `Cloud`. Tokens are given with the names that audits show."""
+    """Answers requests for one `Cloud`. Tokens are given with the names that audits show.
 
-    def __init__(self, cloud: Cloud, tokens: dict[str, str]) -> None:
-        self._cloud, self._tokens = cloud, tokens
+    :param host: the host that the server was told to listen on; a page is shown under this name as well.
+    """
+
+    def __init__(self, cloud: Cloud, tokens: dict[str, str], host: str = "localhost") -> None:
+        self._cloud, self._tokens, self._host = cloud, tokens, host.lower()
         self._api, self._pages, self._local = api_routes(), page_routes(), _local_routes(self)
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -107,10 +111,13 @@ class Application:
             return await run_in_threadpool(
                 self._handle, self._authorized_local, self._local, match, request, body
             )
-        if (match := self._pages.find(path)) is None:
-            return not_found()
         if request.client is None or not request.client.host.startswith(_LOOPBACK):
             return PlainTextResponse("The pages are for the machine that the local server runs on.", 403)
+        asked = asked_host(request.headers.get("host", ""))
+        if not is_loopback(asked) and asked != self._host:
+            return PlainTextResponse(f"The pages are not for the host name {asked!r}: use localhost.", 403)
+        if (match := self._pages.find(path)) is None:
+            return not_found()
         response = await run_in_threadpool(self._handle, lambda _: "page", self._pages, match, request, body)
         return not_found() if response.status_code == NotFound.code else response
 

@@ -20,6 +20,7 @@ from airflow_dbt_cloud.local.cloud import Cloud
 from airflow_dbt_cloud.local.dbt_process import check_installation, preload
 from airflow_dbt_cloud.local.errors import StartError
 from airflow_dbt_cloud.local.faults import FaultError, Faults, read_fault
+from airflow_dbt_cloud.local.hosts import is_loopback
 from airflow_dbt_cloud.local.manual import ASSUMPTIONS, DESCRIPTION
 from airflow_dbt_cloud.local.project import read_project
 from airflow_dbt_cloud.local.records import DELETED
@@ -64,7 +65,7 @@ def _serve(options: argparse.Namespace) -> None:
             run_slots=options.run_slots,
             queue_limit=options.queue_limit,
         )
-        config.app = Application(cloud, tokens)
+        config.app = Application(cloud, tokens, options.host)
         preload()
         # uvicorn raises the signal that ended it once more when it is done, and we are not done then.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -124,7 +125,7 @@ def _connection(scheme: str, host: str, port: int, account_id: int, token: str) 
         "password": token,
     }
     # Else the hook refuses to send the token in clear text.
-    needs_leave = scheme == "http" and not _is_loopback(host)
+    needs_leave = scheme == "http" and not is_loopback(host)
     return {**connection, "extra": {"allow_http": True}} if needs_leave else connection
 
 
@@ -218,20 +219,11 @@ def _read_tokens(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _check_host(host: str, tokens: dict[str, str]) -> None:
-    if not _is_loopback(host) and DEFAULT_TOKEN in tokens:
+    if not is_loopback(host) and DEFAULT_TOKEN in tokens:
         raise StartError(
             f"--host {host} opens the server to other machines, and everybody knows the default token; "
             "give one of your own with --token"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -358,7 +358,7 @@ def standing():
 def api(cloud, standing):  # noqa: ARG001 - runs of earlier tests are forgotten
     """Give a client of that account, without a server process."""
     application = Application(cloud, {TOKEN: "local", "dbtc_second": "second"})
-    return Api(TestClient(application, client=("127.0.0.1", 1)), "", CONTRACT)
+    return Api(TestClient(application, "http://localhost", client=("127.0.0.1", 1)), "", CONTRACT)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def page(api, path):
 
 def test_the_run_page_is_where_href_says(api, run):
     """The page of a run has its status, cause, steps with logs, and artifacts; it needs no token."""
-    response = page(api, run["href"].removeprefix("http://testserver"))
+    response = page(api, run["href"].removeprefix("http://localhost"))
     text = response.text
     assert ">Error</span>" in text
     assert f"Run {run['id']}" in text
@@ -54,7 +54,7 @@ def test_the_run_page_is_where_href_says(api, run):
 def test_everything_is_escaped(api, run):
     """Causes, step names, messages, schemas and logs run no script; the page's policy would not let them."""
     job = f"/deploy/{run['account_id']}/projects/{run['project_id']}/jobs/{run['job_id']}/"
-    for path in ("/", job, run["href"].removeprefix("http://testserver")):
+    for path in ("/", job, run["href"].removeprefix("http://localhost")):
         response = page(api, path)
         assert EVIL not in response.text
         assert "&lt;script&gt;alert(1)" in response.text
@@ -65,7 +65,7 @@ def test_everything_is_escaped(api, run):
 
 def test_artifacts_are_shown_as_text(api, run):
     """An artifact is plain text, whatever is in it."""
-    response = page(api, run["href"].removeprefix("http://testserver") + "artifacts/compiled/a%3Cb%3E.sql")
+    response = page(api, run["href"].removeprefix("http://localhost") + "artifacts/compiled/a%3Cb%3E.sql")
     assert response.text == EVIL
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["x-content-type-options"] == "nosniff"
@@ -74,10 +74,10 @@ def test_artifacts_are_shown_as_text(api, run):
 def test_a_going_run_refreshes(api):
     """The page of a run that goes asks for news."""
     run = api.trigger("Report")
-    assert 'data-refresh="going"' in page(api, run["href"].removeprefix("http://testserver")).text
+    assert 'data-refresh="going"' in page(api, run["href"].removeprefix("http://localhost")).text
     assert 'data-refresh="going"' in page(api, "/").text
     queued = api.trigger("Report")
-    text = page(api, queued["href"].removeprefix("http://testserver")).text
+    text = page(api, queued["href"].removeprefix("http://localhost")).text
     assert f"Waiting for run {run['id']} of the same job." in text
 
 
@@ -104,9 +104,35 @@ def test_pages_are_for_this_machine(cloud):
     assert client.get("/").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8580", 200),
+        ("dbt.localhost:8580", 200),
+        ("127.0.0.1:8580", 200),
+        ("127.1.2.3", 200),
+        ("[::1]:8580", 200),
+        ("Box.example:8580", 200),
+        ("evil.example", 403),
+        ("localhost.evil.example:8580", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("192.0.2.7:8580", 403),
+        ("[::1", 403),
+    ],
+)
+def test_pages_are_for_the_names_of_this_machine(cloud, host, code):
+    """A site whose name suddenly means this machine reads no logs: its name is refused."""
+    client = TestClient(Application(cloud, {"t": "t"}, "box.example"), client=("127.0.0.1", 1))
+    for path in ("/", "/deploy/1/"):
+        response = client.get(path, headers={"Host": host})
+        assert (response.status_code == 403) == (code == 403)
+    assert code == 200 or response.text.endswith(": use localhost.")
+
+
 def test_no_page_has_the_token(api, run):
     """The token is on no page."""
-    for path in ("/", run["href"].removeprefix("http://testserver")):
+    for path in ("/", run["href"].removeprefix("http://localhost")):
         assert "dbtc_local_token" not in page(api, path).text
 
 
