@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseSensorOperator, conf
 from airflow.sdk.exceptions import (
     AirflowException,
+    AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferralError,
     TaskDeferralTimeout,
 )
 
-from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudJobRunException, DbtCloudWaitTimeout
+from airflow_dbt_cloud.errors import (
+    DbtCloudError,
+    DbtCloudJobRunException,
+    DbtCloudNotFound,
+    DbtCloudWaitTimeout,
+)
 from airflow_dbt_cloud.hooks import DbtCloudHook, make_hook
 from airflow_dbt_cloud.links import DbtCloudJobRunLink
 from airflow_dbt_cloud.models import Run
@@ -30,6 +37,9 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.waiting import Watch
 
 __all__ = ["DbtCloudJobRunLink", "DbtCloudJobRunSensor"]
+
+# What ends the wait because of the run or the time, and not because the sensor cannot do its work.
+VERDICTS = DbtCloudJobRunException | AirflowSensorTimeout | AirflowTaskTimeout | TaskDeferralError
 
 
 class DbtCloudJobRunSensor(BaseSensorOperator):
@@ -49,7 +59,8 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong.
     :raises DbtCloudRunFailed: the run failed.
     :raises DbtCloudRunCancelled: the run was cancelled.
-    :raises DbtCloudLostTrack: for twelve hours nobody could tell how the run is.
+    :raises DbtCloudLostTrack: for twelve hours nobody could tell how the run is; not if `mode` is
+        `reschedule`, where no poke knows of the one before.
     :raises AirflowSensorTimeout: `timeout` is over.
     """
 
@@ -77,9 +88,10 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         self.run_url: str | None = None
         self._ask: Callable[[], Run] | None = None
         self._watch: Watch | None = None
-        for name, value in (("run_id", run_id), ("account_id", account_id)):
-            if value is not None and not is_rendered_later(value):
-                parse_id(name, value)
+        if not is_rendered_later(run_id):
+            parse_id("run_id", run_id)
+        if account_id is not None and not is_rendered_later(account_id):
+            parse_id("account_id", account_id)
         self._make_hook()
 
     def poke(self, context: Context) -> bool:
@@ -90,29 +102,33 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             run_id = parse_id("run_id", self.run_id)
             self._ask = self._make_hook().asking(run_id)
             self._watch = Watch(Run(id=run_id, status=0), log=self.log)
-        self._watch.look(self._ask)
+        error = self._watch.look(self._ask)
+        if self.reschedule and isinstance(error, DbtCloudNotFound):
+            # For the watch, which is a new one each time, the run may just have been started.
+            self.log.info("dbt Cloud run %s is not visible. %s", self.run_id, error)
         run = self._watch.run
         if run.href and self.run_url is None:
-            self._announce(run, context)
+            self.log.info("Waiting for dbt Cloud run %s: %s", run.id, run.href)
+            self._push_url(run.href, context)
         if run.is_terminal:
             run.raise_for_status()
         return run.is_terminal
 
     def execute(self, context: Context) -> int:
         """Wait for the run, and return its id."""
-        run_id = parse_id("run_id", self.run_id)
         with self._softly():
+            run_id = parse_id("run_id", self.run_id)
             if not self.deferrable:
                 super().execute(context)
             elif not self.poke(context):
                 self._defer()
         return run_id
 
-    def execute_complete(self, context: Context, event: Any = None) -> int:  # noqa: ARG002 - Airflow's call
+    def execute_complete(self, context: Context, event: Any = None) -> int:
         """Go on when the trigger has fired."""
         from airflow_dbt_cloud.triggers import RunEvent
 
-        return self._conclude(RunEvent.from_payload(event))
+        return self._conclude(RunEvent.from_payload(event), context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
@@ -123,8 +139,8 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
                 # Not the base sensor's: it would give up without the last question.
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
             except TaskDeferralTimeout:
-                run_id = parse_id("run_id", self.run_id)
-                return self._conclude(read_event_alone(self._make_hook(), run_id, is_execution_timeout=False))
+                event = read_event_alone(self._make_hook(), self.run_id, is_execution_timeout=False)
+                return self._conclude(event, context)
 
     def _defer(self) -> None:
         from airflow_dbt_cloud.deferral import defer_arguments
@@ -142,10 +158,12 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         )
         self.defer(**arguments)
 
-    def _conclude(self, event: RunEvent) -> int:
+    def _conclude(self, event: RunEvent, context: Context) -> int:
         from airflow_dbt_cloud.deferral import conclude
 
-        self.run_url = event.href or None
+        if event.href:
+            # Anew, because the run may not have been seen before the task was deferred.
+            self._push_url(event.href, context)
         try:
             conclude(self._make_hook(), event, self.log, is_own=False)
         except DbtCloudWaitTimeout as error:
@@ -153,11 +171,10 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
         return event.run_id
 
-    def _announce(self, run: Run, context: Context) -> None:
-        self.run_url = run.href
-        self.log.info("Waiting for dbt Cloud run %s: %s", run.id, run.href)
+    def _push_url(self, url: str, context: Context) -> None:
+        self.run_url = url
         for key in ("job_run_url", DbtCloudJobRunLink().xcom_key):
-            context["ti"].xcom_push(key=key, value=run.href)
+            context["ti"].xcom_push(key=key, value=url)
 
     def _make_hook(self) -> DbtCloudHook:
         return make_hook(self.dbt_cloud_conn_id, self.account_id, self.hook_params)
@@ -167,10 +184,9 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         """Skip the task instead of failing it, as `soft_fail` and `never_fail` say."""
         try:
             yield
-        except (DbtCloudError, AirflowException, TaskDeferralError) as error:
-            is_verdict = isinstance(error, DbtCloudJobRunException | AirflowSensorTimeout | TaskDeferralError)
-            if not isinstance(error, AirflowSkipException) and (
-                self.never_fail or (self.soft_fail and is_verdict)
-            ):
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except (DbtCloudError, AirflowException, AirflowTaskTimeout) as error:
+            if self.never_fail or (self.soft_fail and isinstance(error, VERDICTS)):
                 raise AirflowSkipException(str(error)) from error
             raise

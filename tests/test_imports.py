@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import sys
 import airflow.sdk
-from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator
 import airflow.sdk.exceptions, airflow.sdk.log
 before = set(sys.modules)
 import {module}
@@ -18,9 +18,9 @@ print(*sorted(name for name in new if name.partition(".")[0] not in sys.stdlib_m
 """
 
 
-@pytest.mark.parametrize("module", ["airflow_dbt_cloud.operators", "airflow_dbt_cloud.get_provider_info"])
+@pytest.mark.parametrize("module", ["operators", "sensors", "get_provider_info"])
 def test_imports_nothing_heavy(module):
-    """Importing the operators loads no third-party module that `airflow.sdk` has not loaded."""
-    script = SCRIPT.format(module=module)
+    """Importing operators and sensors loads no third-party module that `airflow.sdk` has not loaded."""
+    script = SCRIPT.format(module=f"airflow_dbt_cloud.{module}")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
