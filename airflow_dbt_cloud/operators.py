@@ -298,7 +298,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     def _conclude(self, event: RunEvent) -> int:
         from airflow_dbt_cloud.deferral import conclude
 
-        self.run_url = event.href
+        # None leaves the link as it is: the run was not seen.
+        self.run_url = event.href or None
         conclude(self._make_hook(), event, self.log)
         self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
         return event.run_id

@@ -3,17 +3,22 @@
 import json
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import responses
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferred
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import GetXCom, XComResult
+from airflow.sdk.serde import deserialize, serialize
+from freezegun import freeze_time
 from responses import matchers
 
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudError,
+    DbtCloudLostTrack,
     DbtCloudNotFound,
     DbtCloudRunCancelled,
     DbtCloudRunFailed,
@@ -21,6 +26,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudWaitTimeout,
 )
 from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
+from airflow_dbt_cloud.triggers import RunEvent
 
 HOST = "https://ab123.us1.dbt.com"
 ACCOUNT = f"{HOST}/api/v2/accounts/42"
@@ -178,6 +184,258 @@ def test_no_cancel_twice_after_execution_timeout(cloud):
     run(task, ti)
     task.on_kill()
     assert ti.asked == []
+
+
+NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
+
+
+def deferred(task, ti=None):
+    """Execute a task that defers, at a known time, and return what it says to Airflow."""
+    ti = ti or TaskInstance()
+    with freeze_time(NOW), pytest.raises(TaskDeferred) as caught:
+        run(task, ti)
+    return caught.value
+
+
+def test_defers(cloud):
+    """A run that goes on is handed over to a trigger, with all that it takes to follow it, and no secret."""
+    starts(cloud)
+    becomes(cloud, 1)
+    ti = TaskInstance()
+    given = deferred(operator(deferrable=True, check_interval=20, hook_params={"timeout_seconds": 5}), ti)
+    assert given.method_name == "execute_complete"
+    path, stored = given.trigger.serialize()
+    assert path == "airflow_dbt_cloud.triggers.DbtCloudRunJobTrigger"
+    assert stored == {
+        "conn_id": "dbt_cloud_default",
+        "run_id": 7,
+        "account_id": None,
+        "poll_interval": 20,
+        "end_time": NOW.timestamp() + 7 * 24 * 3600,
+        "execution_deadline": None,
+        "hook_params": {"timeout_seconds": 5},
+        "host": HOST,
+        "run_account_id": 42,
+        "run_url": URL,
+        "cancel_on_kill": True,
+    }
+    assert deserialize(serialize(stored)) == stored
+    assert ti.xcoms == {"job_run_id": 7, "job_run_url": URL, "_link_DbtCloudJobRunLink": URL}
+
+
+def test_defers_a_run_that_cannot_be_seen(cloud):
+    """A run that cannot be seen just after its start is handed over all the same."""
+    starts(cloud)
+    asked = cloud.get(f"{ACCOUNT}/runs/7/", status=404, json=envelope(None, 404, "Not found."))
+    assert deferred(operator(deferrable=True)).trigger.run_id == 7
+    assert asked.call_count == 1
+
+
+def test_defers_no_run_that_has_ended(cloud):
+    """A run that has ended when it is first asked for costs no deferral."""
+    starts(cloud)
+    becomes(cloud, 10)
+    assert run(operator(deferrable=True)) == 7
+
+
+@pytest.mark.parametrize(("status", "error"), [(20, DbtCloudRunFailed), (30, DbtCloudRunCancelled)])
+def test_judges_a_run_that_has_ended(cloud, status, error):
+    """A run that ended badly before the task could defer is an error like any other."""
+    starts(cloud)
+    becomes(cloud, status)
+    with pytest.raises(error):
+        run(operator(deferrable=True))
+
+
+def test_deferrable_without_a_wait(cloud):
+    """Without wait_for_termination a deferrable task ends when the run is started, and asks nothing."""
+    starts(cloud)
+    assert run(operator(deferrable=True, wait_for_termination=False)) == 7
+    assert len(cloud.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("default", "parameter", "is_deferrable"),
+    [("True", None, True), ("False", None, False), ("True", False, False), ("False", True, True)],
+)
+def test_deferrable_by_default(monkeypatch, default, parameter, is_deferrable):
+    """Without a word of the author's Airflow's configuration decides."""
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", default)
+    assert operator(deferrable=parameter).deferrable is is_deferrable
+
+
+@pytest.mark.parametrize(
+    ("timeout", "execution_timeout", "patience"),
+    [(3600, None, 3600), (3600, timedelta(minutes=30), 1740), (600, timedelta(minutes=30), 600)],
+)
+def test_deadlines(cloud, timeout, execution_timeout, patience):
+    """`timeout` counts from now, execution_timeout from the task's start; Airflow's own comes 600 s later."""
+    starts(cloud)
+    becomes(cloud, 1)
+    ti = TaskInstance()
+    ti.start_date = NOW - timedelta(seconds=60)
+    given = deferred(operator(deferrable=True, timeout=timeout, execution_timeout=execution_timeout), ti)
+    assert given.trigger.end_time == NOW.timestamp() + timeout
+    assert given.trigger.execution_deadline == (execution_timeout and NOW.timestamp() + 1740)
+    assert given.timeout == timedelta(seconds=patience + 600)
+
+
+def resume(task, event=None, *, reason=None):
+    """Resume a task as Airflow does: with the trigger's event, or with the reason why there is none."""
+    ti = TaskInstance()
+    ti.start_date = NOW - timedelta(hours=1)
+    with freeze_time(NOW):
+        if reason is not None:
+            return task.resume_execution("__fail__", {"error": reason}, {"ti": ti})
+        return task.resume_execution("execute_complete", {"event": event}, {"ti": ti})
+
+
+def payload(outcome, status=0):
+    """Return the payload of an event of run 7."""
+    event = RunEvent(outcome=outcome, run_id=7, status=status, message="the trigger's words", href=URL)
+    return event.to_payload()
+
+
+def test_resumed_after_success():
+    """The task returns the run's id when the trigger saw it succeed, without another question."""
+    task = operator(deferrable=True)
+    assert resume(task, payload("ended", 10)) == 7
+    assert task.run_url == URL
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (20, DbtCloudRunFailed, f"dbt Cloud run 7 failed: Oh no. {URL}"),
+        (30, DbtCloudRunCancelled, f"dbt Cloud run 7 was cancelled: by Ada. Oh no. {URL}"),
+    ],
+)
+def test_resumed_after_a_bad_end(cloud, status, error, words):
+    """A run that ended badly is an error with dbt Cloud's message, who cancelled it, and the URL."""
+    audit = {"cancellation": {"actor": {"id": "1", "type": "user", "name": "Ada"}}}
+    becomes(cloud, status, status_message="Oh no.", audit=audit)
+    with pytest.raises(error) as caught:
+        resume(operator(deferrable=True), payload("ended", status))
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(("status", "error"), [(20, DbtCloudRunFailed), (30, DbtCloudRunCancelled)])
+def test_resumed_without_details(cloud, status, error):
+    """A failed look-up of the details does not hide that the run ended badly."""
+    cloud.get(f"{ACCOUNT}/runs/7/", status=503)
+    with pytest.raises(error, match="the trigger's words"):
+        resume(operator(deferrable=True), payload("ended", status))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        ("timeout", DbtCloudWaitTimeout),
+        ("lost_track", DbtCloudLostTrack),
+        ("misconfigured", DbtCloudConfigurationError),
+        ("fine", ValueError),
+    ],
+)
+def test_resumed_after_another_outcome(cloud, outcome, error):
+    """Every other outcome is an error of its own, and the run is neither asked for nor cancelled."""
+    with pytest.raises(error) as caught:
+        resume(operator(deferrable=True), payload(outcome, 10))
+    assert type(caught.value) is error
+    assert len(cloud.calls) == 0
+
+
+@pytest.mark.parametrize("event", [None, {}, "success", {"status": "success", "run_id": 7}])
+def test_resumed_after_garbage(event):
+    """An event that nobody understands is an error, never a success."""
+    with pytest.raises(ValueError, match="does not understand"):
+        resume(operator(deferrable=True), event)
+
+
+def test_resumed_after_the_execution_timeout(cloud):
+    """When the execution_timeout is over the run is cancelled, and the task fails as Airflow's tasks do."""
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    with pytest.raises(AirflowTaskTimeout, match="the trigger's words"):
+        resume(operator(deferrable=True), payload("execution_timeout"))
+    assert cancelled.call_count == 1
+
+
+class Supervisor:
+    """Airflow's supervisor, which keeps the XComs of a task."""
+
+    def __init__(self, **xcoms):
+        self.xcoms = xcoms
+
+    def send(self, message):
+        if isinstance(message, GetXCom):
+            where = (message.dag_id, message.run_id, message.task_id, message.map_index)
+            assert where == ("dag", "manual__1", "build", -1)
+            return XComResult(key=message.key, value=self.xcoms.get(message.key))
+        return None
+
+
+@pytest.fixture
+def supervisor(monkeypatch):
+    """Stand in for Airflow's supervisor, where Airflow puts it."""
+    supervisor = Supervisor(job_run_id=7, job_run_url=URL)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+@pytest.mark.usefixtures("supervisor")
+def test_no_triggerer_but_success(cloud):
+    """A run that succeeded while no triggerer was up is a success, also after the execution_timeout."""
+    becomes(cloud, 10)
+    task = operator(deferrable=True, execution_timeout=timedelta(minutes=30))
+    assert resume(task, reason="Trigger timeout") == 7
+    assert task.run_url == URL
+
+
+@pytest.mark.usefixtures("supervisor")
+@pytest.mark.parametrize("execution_timeout", [None, timedelta(hours=2)])
+def test_no_triggerer_and_no_end(cloud, execution_timeout):
+    """A `timeout` that passed while no triggerer was up leaves the run alone."""
+    becomes(cloud, 3)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    with pytest.raises(DbtCloudWaitTimeout, match="no triggerer"):
+        resume(operator(deferrable=True, execution_timeout=execution_timeout), reason="Trigger timeout")
+    assert cancelled.call_count == 0
+
+
+@pytest.mark.usefixtures("supervisor")
+@pytest.mark.parametrize("answer", [{"json": envelope({**STARTED, "status": 3})}, {"status": 503}])
+def test_no_triggerer_at_the_execution_timeout(cloud, answer):
+    """An execution_timeout that passed while no triggerer was up cancels the run, seen or unseen."""
+    cloud.get(f"{ACCOUNT}/runs/7/", **answer)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    task = operator(deferrable=True, execution_timeout=timedelta(minutes=30), hook_params={"retry_limit": 1})
+    with pytest.raises(AirflowTaskTimeout, match="no triggerer"):
+        resume(task, reason="Trigger timeout")
+    assert cancelled.call_count == 1
+
+
+@pytest.mark.usefixtures("supervisor")
+def test_the_link_survives(cloud):
+    """A run that cannot be seen at the end keeps the link that it had."""
+    cloud.get(f"{ACCOUNT}/runs/7/", status=503)
+    task = operator(deferrable=True, hook_params={"retry_limit": 1})
+    with pytest.raises(DbtCloudWaitTimeout):
+        resume(task, reason="Trigger timeout")
+    (link,) = task.operator_extra_links
+    assert link.get_link(task, ti_key=TaskInstance()) == URL
+
+
+def test_no_triggerer_and_no_run(supervisor):
+    """A run id that is lost is an error that says so, and no success."""
+    supervisor.xcoms.clear()
+    with pytest.raises(DbtCloudConfigurationError, match=r"must be a number.*None"):
+        resume(operator(deferrable=True), reason="Trigger timeout")
+
+
+def test_trigger_failed(cloud):
+    """A trigger that failed is Airflow's own error; the run is left alone, for the next try."""
+    with pytest.raises(TaskDeferralError, match="Trigger failure"):
+        resume(operator(deferrable=True), reason="Trigger failure")
+    assert len(cloud.calls) == 0
 
 
 class Killed:
