@@ -135,8 +135,8 @@ def _run_dag(
 
 
 def _stay(dbt_cloud: DbtCloud, airflow: Airflow) -> None:
-    print("\nAirflow and dbt Cloud stay up until Ctrl-C. The button 'dbt Cloud run' is on the tab Details of the")
-    print("task build. The next demo starts from nothing again.")
+    print("\nAirflow and dbt Cloud stay up until Ctrl-C. The button 'dbt Cloud run' is on the tab Details of")
+    print("the task build. The next demo starts from nothing again.")
     try:
         while True:
             for process in (dbt_cloud, *airflow.processes.values()):
