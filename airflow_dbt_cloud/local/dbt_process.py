@@ -24,12 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = (
-    "airflow_dbt_cloud.local.dbt_process",
-    "dbt.cli.main",
-    "dbt.adapters.duckdb",
-    "dbt.include.duckdb",
-)
+_PRELOADED = ("airflow_dbt_cloud.local.dbt_process", "airflow_dbt_cloud.local.dbt_import")
 _NEEDED = {"dbt.cli": "dbt-core", "dbt.adapters.duckdb": "dbt-duckdb"}
 # `multiprocessing` polls all its children when it starts one; two threads that poll one child lose its exit
 # code.
@@ -97,16 +92,23 @@ def check_installation() -> str:
 def preload() -> None:
     """Start the fork server and wait until it has imported dbt."""
     _CONTEXT.set_forkserver_preload(list(_PRELOADED))
-    process = _CONTEXT.Process(target=_check_preloaded, daemon=True)
-    process.start()
-    process.join()
-    if process.exitcode != 0:
-        raise StartError("dbt cannot be imported, see the messages above; try `dbt --version`")
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_send_import_failure, args=(sender,), daemon=True)
+    try:
+        process.start()
+        sender.close()
+        failure = receiver.recv()
+        process.join()
+    except (EOFError, ConnectionError):
+        failure = "it ended the process that imported it"
+    if failure is not None:
+        raise StartError(f"dbt is installed, but cannot be imported: {failure}; try `dbt --version`")
 
 
-def _check_preloaded() -> None:
-    import dbt.adapters.duckdb
-    import dbt.cli.main  # noqa: F401
+def _send_import_failure(sender: connection.Connection) -> None:
+    from airflow_dbt_cloud.local.dbt_import import FAILURE
+
+    sender.send(FAILURE)
 
 
 def _run_dbt(invocation: Invocation) -> None:

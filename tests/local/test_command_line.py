@@ -190,6 +190,37 @@ def test_without_dbt(project, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("import no_such_boat", "ModuleNotFoundError: No module named 'no_such_boat'"),
+        ("this is no Python", "SyntaxError: invalid syntax"),
+        ("raise SystemExit('no boat')", "SystemExit: no boat"),
+        ("import os; os._exit(1)", "it ended the process that imported it"),
+    ],
+)
+def test_a_dbt_that_cannot_be_imported(project, tmp_path, statement, reason):
+    """A broken dbt is refused in one line, with the last line of its traceback."""
+    broken = tmp_path / "site" / "dbt"
+    (broken / "adapters" / "duckdb").mkdir(parents=True)
+    (broken / "cli").mkdir()
+    for folder in (broken, broken / "adapters", broken / "cli"):
+        (folder / "__init__.py").write_text("")
+    (broken / "adapters" / "duckdb" / "__init__.py").write_text(statement)
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_dbt_cloud.local", "--project", str(project), "--port", "0"],
+        env={**os.environ, "PYTHONPATH": f"{broken.parent}{os.pathsep}{os.getcwd()}"},  # noqa: PTH109
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    expected = f"error: dbt is installed, but cannot be imported: {reason}; try `dbt --version`\n"
+    assert done.stderr == expected
+
+
+@pytest.mark.slow
 def test_ready_block(server):
     """The first line can be parsed; account, token and jobs follow."""
     assert server.lines[0].startswith("Ready: http://127.0.0.1:")
