@@ -1,0 +1,263 @@
+"""What a killed task decides about its run, with an Airflow and a dbt Cloud that only the tests move."""
+
+import logging
+import threading
+
+import pytest
+
+from airflow_dbt_cloud.attempt import Attempt
+from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudServerError, DbtCloudWaitInterrupted
+from airflow_dbt_cloud.models import Run
+
+RUN = Run(id=7, status=1, href="https://ab123.us1.dbt.com/deploy/42/projects/3/runs/7/")
+
+log = logging.getLogger("task")
+
+
+class TaskInstance:
+    """A task of which Airflow knows the state, once the gate is open."""
+
+    dag_id, run_id, task_id, map_index = "dag", "manual__1", "build", -1
+
+    def __init__(self, state="running", *, error=None):
+        self.state = state
+        self.error = error
+        self.asked = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def get_task_states(self, **question):
+        self.asked.append(question)
+        assert self.gate.wait(30)
+        if self.error:
+            raise self.error
+        index = question["map_index"]
+        return {self.run_id: {self.task_id if index is None else f"{self.task_id}_{index}": self.state}}
+
+
+class Hook:
+    """A hook whose client notes what it is told to cancel, and how much time it has for that."""
+
+    def __init__(self, error=None):
+        self.error = error
+        self.cancelled = []
+        self.patience = None
+
+    def get_conn(self):
+        return self
+
+    def hurried(self, seconds):
+        self.patience = seconds
+        return self
+
+    def cancel_run(self, run_id):
+        self.cancelled.append(run_id)
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def hook():
+    """Return a hook."""
+    return Hook()
+
+
+def kill(attempt):
+    """Kill a task, and wait until it has been decided what becomes of its run."""
+    attempt.kill()
+    decided(attempt)
+
+
+def decided(attempt):
+    """Wait until it has been decided what becomes of the run."""
+    assert attempt._is_over.wait(30)
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "removed", "restarting"])
+def test_a_persons_wish(hook, state):
+    """The run is cancelled once if a person has ended the task, and whoever waits for it is told so."""
+    attempt = Attempt(TaskInstance(state), hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    assert hook.cancelled == [7]
+    with pytest.raises(
+        DbtCloudWaitInterrupted, match=f"a person ended the task .its state is {state}"
+    ) as caught:
+        attempt.pause(3600)
+    assert caught.value.run is RUN
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["running", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "deferred", "new", "", None],
+)
+def test_nobodys_wish(hook, state):
+    """The run goes on if only the process has to go, and whoever waits for it is told so."""
+    attempt = Attempt(TaskInstance(state), hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    assert hook.cancelled == []
+    with pytest.raises(DbtCloudWaitInterrupted, match="so the run goes on"):
+        attempt.pause(3600)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no supervisor"), OSError("closed"), KeyError("manual__1")])
+def test_airflow_does_not_say(hook, error, caplog):
+    """The run goes on if Airflow does not say which state the task has, and the log says why."""
+    attempt = Attempt(TaskInstance("failed", error=error), hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    assert hook.cancelled == []
+    assert repr(error) in caplog.text
+    with pytest.raises(DbtCloudWaitInterrupted, match="its state is unknown"):
+        attempt.pause(3600)
+
+
+def test_airflow_is_silent(hook):
+    """The run goes on if Airflow does not say within two seconds which state the task has."""
+    ti = TaskInstance("failed")
+    ti.gate.clear()
+    attempt = Attempt(ti, hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    ti.gate.set()
+    assert hook.cancelled == []
+
+
+def test_kill_asks_nobody_itself(hook):
+    """A kill returns before Airflow answers: it interrupts the very code that would read the answer."""
+    ti = TaskInstance("failed")
+    ti.gate.clear()
+    attempt = Attempt(ti, hook, log)
+    attempt.started(RUN)
+    attempt.kill()
+    assert not attempt._is_over.is_set()
+    ti.gate.set()
+    decided(attempt)
+    assert hook.cancelled == [7]
+
+
+@pytest.mark.parametrize(("map_index", "asked"), [(-1, None), (None, None), (0, 0), (12, 12)])
+def test_mapped_task(hook, map_index, asked):
+    """A mapped task asks for its own state, not for its siblings'."""
+    ti = TaskInstance("failed")
+    ti.map_index = map_index
+    attempt = Attempt(ti, hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    assert hook.cancelled == [7]
+    assert ti.asked == [
+        {"dag_id": "dag", "task_ids": ["build"], "run_ids": ["manual__1"], "map_index": asked}
+    ]
+
+
+def test_the_cancel_has_no_time(hook):
+    """The cancel of a killed task is over before Airflow kills the process for good, 5 s after the kill."""
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    assert 0.5 <= hook.patience <= 2
+
+
+def test_cancel_in_vain():
+    """A cancel that fails does not keep the wait from ending."""
+    hook = Hook(DbtCloudServerError("POST", "/cancel/", 503, "busy"))
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.started(RUN)
+    kill(attempt)
+    assert hook.cancelled == [7]
+    with pytest.raises(DbtCloudWaitInterrupted):
+        attempt.pause(3600)
+
+
+def test_killed_while_starting(hook):
+    """A run that is known only after a person ended the task is cancelled then, and not waited for."""
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    kill(attempt)
+    assert hook.cancelled == []
+    with pytest.raises(DbtCloudWaitInterrupted, match="a person ended the task"):
+        attempt.started(RUN)
+    assert hook.cancelled == [7]
+
+
+def test_process_ended_while_starting(hook):
+    """A run that is known only after the process had to go is left alone, and not waited for."""
+    attempt = Attempt(TaskInstance("running"), hook, log)
+    kill(attempt)
+    with pytest.raises(DbtCloudWaitInterrupted, match="the run goes on"):
+        attempt.started(RUN)
+    assert hook.cancelled == []
+
+
+def test_started_while_airflow_is_asked(hook):
+    """A run that becomes known while Airflow is being asked is cancelled once, by the kill."""
+    ti = TaskInstance("failed")
+    ti.gate.clear()
+    attempt = Attempt(ti, hook, log)
+    attempt.kill()
+    attempt.started(RUN)
+    ti.gate.set()
+    decided(attempt)
+    assert hook.cancelled == [7]
+
+
+@pytest.mark.parametrize("state", ["failed", "running"])
+def test_too_late_to_start(hook, state):
+    """A killed task must not start a run any more, and its pauses end."""
+    attempt = Attempt(TaskInstance(state), hook, log)
+    attempt.check()
+    kill(attempt)
+    with pytest.raises(DbtCloudError, match="No dbt Cloud run was started"):
+        attempt.check()
+    with pytest.raises(DbtCloudError, match="No dbt Cloud run was started"):
+        attempt.pause(3600)
+    assert hook.cancelled == []
+
+
+def test_a_pause_is_interrupted(hook):
+    """A kill ends a pause that is going on."""
+    attempt = Attempt(TaskInstance("running"), hook, log)
+    attempt.started(RUN)
+    ended = []
+
+    def pause():
+        with pytest.raises(DbtCloudWaitInterrupted):
+            attempt.pause(3600)
+        ended.append(True)
+
+    thread = threading.Thread(target=pause, daemon=True)
+    thread.start()
+    kill(attempt)
+    thread.join(30)
+    assert ended
+
+
+def test_a_pause_of_a_task_that_lives(hook):
+    """Without a kill a pause is a pause."""
+    attempt = Attempt(TaskInstance(), hook, log)
+    attempt.started(RUN)
+    attempt.pause(0.001)
+    assert attempt.ti.asked == []
+
+
+def test_cancel(hook, caplog):
+    """A cancel says why, takes the time that it needs, and happens only if there is a run."""
+    caplog.set_level(logging.INFO)
+    attempt = Attempt(TaskInstance(), hook, log)
+    attempt.cancel("of this test")
+    assert hook.cancelled == []
+    assert "Nothing to cancel" in caplog.text
+    attempt.started(RUN)
+    attempt.cancel("of this test")
+    assert hook.cancelled == [7]
+    assert hook.patience is None
+    assert "Cancelling dbt Cloud run 7, because of this test." in caplog.text
+
+
+def test_cancel_refused(caplog):
+    """A cancel that dbt Cloud refuses is a line in the log, and no error."""
+    attempt = Attempt(TaskInstance(), Hook(DbtCloudServerError("POST", "/cancel/", 503, "busy")), log)
+    attempt.started(RUN)
+    attempt.cancel("of this test")
+    assert "dbt Cloud run 7 may go on: it could not be cancelled." in caplog.text
+    assert "busy" in caplog.text
