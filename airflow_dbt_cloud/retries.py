@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_before_delay
 
 from airflow_dbt_cloud.errors import (
+    DbtCloudError,
     DbtCloudRateLimited,
     DbtCloudServerError,
     DbtCloudUnreachable,
@@ -86,7 +87,11 @@ class Retries:
             before_sleep=_log,
             reraise=True,
         )
-        return retrying(request)
+        try:
+            return retrying(request)
+        except DbtCloudError as error:
+            # The frames below are tenacity's and the transport's: sixty lines that bury the sentence.
+            raise error.with_traceback(None) from error.__cause__
 
     def _wait(self, state: RetryCallState) -> float:
         return pause_after(_error(state), state.attempt_number, delay=self.delay)

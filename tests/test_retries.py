@@ -351,3 +351,12 @@ def test_an_artifact_is_repeated_until_it_begins(make_credentials, retries):
         mocked.get(BASE + "runs/1/artifacts/a.json", body=b"\x00\xff")
         with Client(make_credentials(), retries=retries).stream_artifact(1, "a.json") as pieces:
             assert b"".join(pieces) == b"\x00\xff"
+
+
+def test_traceback_is_short(make_credentials, retries):
+    """What reaches the caller is the error, without the frames of whatever repeats requests."""
+    with responses.RequestsMock() as mocked:
+        mocked.get(BASE + "runs/1/", status=404)
+        with pytest.raises(DbtCloudNotFound) as caught:
+            get(Client(make_credentials(), retries=retries))
+    assert "tenacity" not in "".join(str(entry.path) for entry in caught.traceback)
