@@ -145,8 +145,10 @@ class Contract:
 
     def __init__(self, folder):
         self._schemas = []
+        self.names = set()
         for name in ("openapi-v2.yaml", "openapi-v3.yaml") if folder else ():
             document = yaml.load((Path(folder) / name).read_bytes(), Loader=yaml.CSafeLoader)
+            self.names.update(_property_names(document))
             components = _nullable(document["components"])
             for template, methods in document["paths"].items():
                 pattern = re.compile(re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(template)))
@@ -173,6 +175,14 @@ class Contract:
             for pattern, expected_method, validator in self._schemas:
                 if expected_method == method and pattern.fullmatch(f"{path.rstrip('/')}/"):
                     validator.validate(value)
+
+
+def _property_names(value):
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for entry in entries:
+        yield from _property_names(entry)
+    if isinstance(value, dict) and isinstance(value.get("properties"), dict):
+        yield from value["properties"]
 
 
 def _nullable(value):
