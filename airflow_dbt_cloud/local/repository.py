@@ -93,6 +93,8 @@ class Repository:
             done = subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE)  # noqa: S603 - no shell
         except FileNotFoundError:
             raise GitError("git is not installed") from None
+        except OSError as error:  # a name that is too long for a command line
+            raise GitError(f"git cannot be called: {error.strerror}") from error
         except subprocess.TimeoutExpired:
             raise GitError(f"git {' '.join(arguments)} did not end within {_PATIENCE} seconds") from None
         if done.returncode != 0:

@@ -76,7 +76,7 @@ def test_commits_and_branches_are_found(tmp_path):
     assert repository.find_branch("main").sha == head.sha
     assert repository.find_commit(head.sha[:7]).sha == head.sha
     assert repository.find_branch("polite").sha != head.sha
-    for name in ("no-such", "--all", "", "main:", "HEAD~1"):
+    for name in ("no-such", "--all", "", "main:", "HEAD~1", "x" * 200_000):
         assert repository.find_branch(name) is None
     for name in ("0" * 40, "main", "--all", "HEAD"):
         assert repository.find_commit(name) is None
