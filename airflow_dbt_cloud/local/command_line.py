@@ -29,6 +29,8 @@ from airflow_dbt_cloud.local.store import Store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_dbt_cloud.local.records import Job
+
 DEFAULT_TOKEN = "dbtc_local_token"  # noqa: S105 - it is no secret: it opens a server on this machine only
 STATE_FOLDER = ".dbt_cloud_local"
 _CANNOT_START = 2
@@ -107,11 +109,16 @@ def _ready_block(
             f"Account: {account_id}",
             f"Token: {token or 'as given with --token'}",
             f"Project: {cloud.folder.project.name}",
-            *(f"Job: {job.id}  {cloud.environments[job.environment_id].name} / {job.name}" for job in jobs),
+            *(f"Job: {job.id}  {_environment_name(cloud, job)} / {job.name}" for job in jobs),
             "# To connect Airflow, in the shell that starts it:",
             f"export AIRFLOW_CONN_DBT_CLOUD_DEFAULT={shlex.quote(json.dumps(connection))}",
         ]
     )
+
+
+def _environment_name(cloud: Cloud, job: Job) -> str:
+    environment = cloud.environments.get(job.environment_id)
+    return environment.name if environment else "(not in dbt_cloud.yml any more)"
 
 
 def _connection(scheme: str, host: str, port: int, account_id: int, token: str) -> dict[str, Any]:

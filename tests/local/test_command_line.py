@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -253,6 +254,15 @@ def test_connection_to_other_addresses(host, connection):
     """The connection leads to an address that can be reached, and may go there without TLS."""
     given = {"conn_type": "dbt_cloud", "login": "7", "password": "t"}
     assert _connection("http", host, 80, 7, "t") == given | connection
+
+
+def test_a_job_whose_environment_is_gone(cloud):
+    """A job that the API made stays in the list when its environment leaves dbt_cloud.yml."""
+    job = cloud.store.jobs()[0]
+    cloud.store.save_job(replace(job, id=7, name="Made", environment_id=8))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        said = _ready_block(uvicorn.Config(app=None), listener, cloud, {TOKEN: "local"})
+    assert "Job: 7  (not in dbt_cloud.yml any more) / Made\n" in said
 
 
 def test_own_tokens_are_not_printed(cloud):
