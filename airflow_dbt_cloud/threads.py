@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,10 +49,14 @@ class Threads:
     def _work(self) -> None:
         while True:
             call, future = self._calls.get()
+            tell: Callable[[], None] | None = None
             if future.set_running_or_notify_cancel():
                 try:
-                    future.set_result(call())
+                    tell = partial(future.set_result, call())
                 except BaseException as error:  # noqa: BLE001 - whoever waits for the call gets it
-                    future.set_exception(error)
-            del call, future
+                    tell = partial(future.set_exception, error)
+            # Idle before anybody is told, so that the next call need not start another thread.
             self._idle.release()
+            if tell is not None:
+                tell()
+            del call, future, tell
