@@ -9,6 +9,7 @@ from starlette.responses import FileResponse
 
 from airflow_dbt_cloud.local.artifacts import find_artifact, list_artifacts
 from airflow_dbt_cloud.local.envelope import NotFound
+from airflow_dbt_cloud.local.execution import RUN_DURATION_LIMIT
 from airflow_dbt_cloud.local.markup import (
     PAGE_HEADERS,
     ago,
@@ -22,8 +23,9 @@ from airflow_dbt_cloud.local.markup import (
 )
 from airflow_dbt_cloud.local.records import DELETED, Job, Run, Status, Step
 from airflow_dbt_cloud.local.routes import Call, Routes
+from airflow_dbt_cloud.local.scheduler import SYSTEM
 from airflow_dbt_cloud.local.serializers import read_log, run_path
-from airflow_dbt_cloud.local.times import run_time
+from airflow_dbt_cloud.local.times import humanized_duration, run_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 RECENT_RUNS = 50
 SHOWN_LINES = 2000
+_FIRST_ARTIFACTS = ("manifest.json", "run_results.json", "catalog.json", "sources.json")
 _PROJECT = "/deploy/{account_id}/projects/{project_id}/"
 
 
@@ -59,21 +62,23 @@ def show_home(cloud: Cloud, call: Call) -> Response:
     folder = cloud.folder
     jobs = [job for job in cloud.store.jobs() if job.state != DELETED]
     runs = _visible_runs(cloud)
+    account, project = folder.account.name, folder.project.name
     content = (
-        f"<h1>{escape(folder.project.name)}</h1>"
+        f"<h1>{escape(project)}</h1><h2>Airflow connection</h2>"
         + facts(
             [
-                ("Account", f"{escape(folder.account.name)} <code>{folder.account.id}</code>", False),
-                ("Airflow connection: host", f"<code>{escape(call.base_url)}</code>", False),
-                ("Airflow connection: login", f"<code>{folder.account.id}</code>", False),
-                ("dbt Core", escape(cloud.dbt_version), False),
+                ("Type", "<code>dbt_cloud</code>", False),
+                ("Host", f"<code>{escape(call.base_url)}</code>", False),
+                ("Login", f"<code>{folder.account.id}</code>", False),
+                ("Password", "the token, see the server's first lines", False),
             ]
         )
         + f"<h2>Jobs</h2>{_jobs_table(cloud, jobs)}"
-        + f"<h2>Recent runs</h2>{_runs_table(cloud, runs[:RECENT_RUNS])}"
+        + f"<h2>Recent runs</h2>{_runs_table(cloud, runs, is_of_one_job=False)}"
     )
-    trail = [f"<span>Local dbt Cloud · {escape(folder.account.name)}</span>"]
-    return document(f"{folder.project.name} · local dbt Cloud", trail, content, refresh=_rhythm(runs))
+    names = ["Local dbt Cloud", *([account] if account != project else []), f"dbt Core {cloud.dbt_version}"]
+    trail = [f"<span>{escape(' · '.join(names))}</span>"]
+    return document(f"{project} · local dbt Cloud", trail, content, refresh=_rhythm(runs))
 
 
 def show_job(cloud: Cloud, call: Call) -> Response:
@@ -83,6 +88,7 @@ def show_job(cloud: Cloud, call: Call) -> Response:
     environment = cloud.environments.get(job.environment_id)
     runs = [run for run in _visible_runs(cloud) if run.job.id == job.id]
     commands = "<br>".join(f"<code>{escape(command)}</code>" for command in job.commands)
+    limit = f"{humanized_duration(RUN_DURATION_LIMIT)}, the account's limit"
     content = (
         f"<h1>{escape(job.name)}</h1>"
         + facts(
@@ -91,11 +97,13 @@ def show_job(cloud: Cloud, call: Call) -> Response:
                 ("Job id", f"<code>{job.id}</code>", False),
                 ("Environment", escape(environment.name) if environment else "", False),
                 ("Threads", str(job.threads), False),
-                ("Timeout", f"{job.timeout_seconds} s" if job.timeout_seconds else "", False),
+                ("Timeout", humanized_duration(job.timeout_seconds) if job.timeout_seconds else limit, False),
+                ("Source freshness", _yes_or_no(job.run_generate_sources), False),
+                ("Docs", _yes_or_no(job.generate_docs), False),
                 ("Commands", commands, True),
             ]
         )
-        + f"<h2>Runs</h2>{_runs_table(cloud, runs[:RECENT_RUNS])}"
+        + f"<h2>Runs</h2>{_runs_table(cloud, runs, is_of_one_job=True)}"
     )
     return document(
         f"{job.name} · job", [link("/", cloud.folder.project.name)], content, refresh=_rhythm(runs)
@@ -117,7 +125,7 @@ def show_run(cloud: Cloud, call: Call) -> Response:
         + (steps or f'<p class="empty">{_why_no_steps(cloud, run)}</p>')
         + f"</div><h2>Artifacts</h2>{_artifacts(cloud, run)}"
     )
-    trail = [link("/", cloud.folder.project.name), link(_job_path(cloud, run.job), run.job.name)]
+    trail = [link("/", cloud.folder.project.name), _job_link(cloud, run.job)]
     refresh = "never" if run.status.is_terminal else "going"
     return document(f"{run.status.humanized} · {run.job.name}", trail, content, refresh=refresh)
 
@@ -155,22 +163,26 @@ def _jobs_table(cloud: Cloud, jobs: list[Job]) -> str:
     return table(head, rows, "There are no jobs.")
 
 
-def _runs_table(cloud: Cloud, runs: list[Run]) -> str:
+def _runs_table(cloud: Cloud, runs: list[Run], *, is_of_one_job: bool) -> str:
     now = cloud.store.clock()
+    # A narrow page has room for one of the two: which job, or why it ran.
+    cause = "cause" if is_of_one_job else "cause wide-only"
     rows = [
-        f"<tr><td>{badge(run.status)}</td>"
-        f"<td>{link(run_path(cloud, run), run.job.name)}</td>"
-        f'<td class="cause"><div>{escape(run.trigger.cause)}</div></td>'
+        f'<tr><td class="id">{link(run_path(cloud, run), str(run.id))}</td>'
+        f"<td>{badge(run.status)}</td>"
+        + ("" if is_of_one_job else f"<td>{_job_link(cloud, run.job)}</td>")
+        + f'<td class="{cause}"><div>{escape(run.trigger.cause)}</div></td>'
         f'<td class="number wide-only">{ago(now, run.created_at)}</td>'
-        f'<td class="number">{took(run.started_at, run.finished_at or now)}</td></tr>'
-        for run in runs
+        f'<td class="number wide-only">{took(run.started_at, run.finished_at or now)}</td></tr>'
+        for run in runs[:RECENT_RUNS]
     ]
     head = (
+        "<th>Run</th>",
         "<th>Status</th>",
-        "<th>Run of</th>",
-        "<th>Cause</th>",
+        "" if is_of_one_job else "<th>Job</th>",
+        f'<th class="{cause}">Cause</th>',
         '<th class="number wide-only">Triggered</th>',
-        '<th class="number">Took</th>',
+        '<th class="number wide-only">Took</th>',
     )
     return table(head, rows, "Nothing has run yet.")
 
@@ -184,8 +196,8 @@ def _run_facts(cloud: Cloud, run: Run) -> str:
     return facts(
         [
             ("Cause", escape(run.trigger.cause), True),
-            ("Triggered by", escape(run.triggered_by), False),
-            ("Cancelled by", escape(run.cancelled_by or "") if run.status is Status.CANCELLED else "", False),
+            ("Triggered by", _actor(run.triggered_by), False),
+            ("Cancelled by", _actor(run.cancelled_by) if run.status is Status.CANCELLED else "", False),
             ("Retries", link(run_path(cloud, parent), f"run {parent.id}") if parent else "", False),
             *((name, _moment(moment), False) for name, moment in times),
             ("Took", took(run.started_at, run.finished_at or now), False),
@@ -194,6 +206,14 @@ def _run_facts(cloud: Cloud, run: Run) -> str:
             ("dbt", escape(run.dbt_version), False),
         ]
     )
+
+
+def _actor(name: str | None) -> str:
+    return escape(f"token {name}" if name and name != SYSTEM else name or "")
+
+
+def _yes_or_no(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 def _moment(moment: float | None) -> str:
@@ -227,13 +247,36 @@ def _artifacts(cloud: Cloud, run: Run) -> str:
     if folder is None:
         return '<div class="card"><p class="empty">There are none.</p></div>'
     base = run_path(cloud, run)
-    paths = (f"<li>{link(f'{base}artifacts/{path}', path)}</li>" for path in list_artifacts(folder))
-    return f'<div class="card"><ul class="paths">{"".join(paths)}</ul></div>'
+    files: dict[str, list[str]] = {}
+    for path in list_artifacts(folder):
+        top, slash, _ = path.partition("/")
+        files.setdefault(f"{top}{slash}" if slash else "", []).append(path)
+    first = files.pop("", [])
+    first.sort(key=lambda path: (_FIRST_ARTIFACTS.index(path) if path in _FIRST_ARTIFACTS else 9, path))
+    folded = "".join(
+        f"<details><summary><span class=name>{escape(top)}</span>"
+        f"<span class=time>{len(paths)} file{'s' if len(paths) > 1 else ''}</span></summary>"
+        f"{_paths(base, paths)}</details>"
+        for top, paths in sorted(files.items())
+    )
+    return f'<div class="card">{_paths(base, first) if first else ""}{folded}</div>'
+
+
+def _paths(base: str, paths: list[str]) -> str:
+    entries = "".join(f"<li>{link(f'{base}artifacts/{path}', path)}</li>" for path in paths)
+    return f'<ul class="paths">{entries}</ul>'
 
 
 def _artifacts_folder(cloud: Cloud, run: Run) -> Path | None:
     step = run.artifacts_step
     return None if step is None else cloud.store.step_folder(run.id, step.index) / "target"
+
+
+def _job_link(cloud: Cloud, job: Job) -> str:
+    """Link a run's job; one that is deleted has no page any more."""
+    now = cloud.store.find_job(job.id)
+    has_page = now is not None and now.state != DELETED
+    return link(_job_path(cloud, job), job.name) if has_page else f"<span>{escape(job.name)}</span>"
 
 
 def _job_path(cloud: Cloud, job: Job) -> str:

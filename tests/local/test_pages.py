@@ -1,6 +1,7 @@
 """Tests of `airflow_dbt_cloud.local.pages` and `markup`."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
@@ -8,6 +9,7 @@ from starlette.testclient import TestClient
 from airflow_dbt_cloud.local.application import Application
 from airflow_dbt_cloud.local.markup import log_html
 from airflow_dbt_cloud.local.records import Status, Step
+from airflow_dbt_cloud.local.scheduler import SYSTEM
 
 EVIL = "<script>alert(1)</script>"
 
@@ -69,6 +71,97 @@ def test_artifacts_are_shown_as_text(api, run):
     assert response.text == EVIL
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_artifacts_are_in_order(api, cloud, run):
+    """The four that people look for come first, each folder's paths are folded away with their number."""
+    target = cloud.store.step_folder(run["id"], 2) / "target"
+    for name in ("catalog.json", "graph_summary.json", "manifest.json", "run_results.json", "sources.json"):
+        (target / name).write_text("{}")
+    (target / "run").mkdir()
+    for name in ("a.sql", "b.sql"):
+        (target / "run" / name).write_text("")
+    _, _, text = page(api, run["href"].removeprefix("http://localhost")).text.partition("<h2>Artifacts</h2>")
+    assert re.findall(r"<li><a [^>]*>([^<]+)</a>|<summary>|</details>", text.partition("</div>")[0]) == [
+        *("manifest.json", "run_results.json", "catalog.json", "sources.json", "graph_summary.json"),
+        *("", "compiled/a&lt;b&gt;.sql", ""),
+        *("", "run/a.sql", "run/b.sql", ""),
+    ]
+    assert re.findall(r"class=name>([^<]+)</span><span class=time>([^<]+)<", text) == [
+        ("compiled/", "1 file"),
+        ("run/", "2 files"),
+    ]
+
+
+def row(text, number):
+    """Give the cells of a run's row."""
+    (found,) = [each for each in re.findall("<tr>.*?</tr>", text) if f">{number}</a>" in each]
+    return found
+
+
+def test_a_run_and_its_job_have_links_of_their_own(api, run):
+    """The id leads to the run, the name to the job; the job's page does not repeat its name."""
+    base = f"/deploy/{run['account_id']}/projects/{run['project_id']}"
+    job, this = f"{base}/jobs/{run['job_id']}/", f"{base}/runs/{run['id']}/"
+    cells = row(page(api, "/").text, run["id"])
+    assert f'<a href="{this}">{run["id"]}</a>' in cells
+    assert f'<a href="{job}">Report</a>' in cells
+    cells = row(page(api, job).text, run["id"])
+    assert this in cells
+    assert "Report" not in cells
+
+
+def test_a_deleted_job_is_not_linked(api, run):
+    """Runs outlive their job, whose page is gone."""
+    assert api.ask("DELETE", f"jobs/{run['job_id']}/").status_code == 200
+    for path in ("/", run["href"].removeprefix("http://localhost")):
+        text = page(api, path).text
+        assert "<span>Report</span>" in text
+        assert f"/jobs/{run['job_id']}/" not in text
+
+
+def fact(text, name):
+    """Give the value of a fact on a page."""
+    return re.search(rf"<dt>{name}</dt><dd>(.*?)</dd>", text)[1]
+
+
+def test_a_job_says_what_its_runs_do(api):
+    """Beside its commands a job shows source freshness, docs, threads and timeout."""
+    nightly, idle = api.data(f"jobs/{api.job_id('Nightly build')}/"), api.data(f"jobs/{api.job_id('Idle')}/")
+    base = f"/deploy/{nightly['account_id']}/projects/{nightly['project_id']}/jobs"
+    text = page(api, f"{base}/{nightly['id']}/").text
+    names = ("Source freshness", "Docs", "Threads", "Timeout")
+    assert [fact(text, name) for name in names] == ["yes", "yes", "4", "1 day, the account's limit"]
+    text = page(api, f"{base}/{idle['id']}/").text
+    assert [fact(text, name) for name in names[:2]] == ["no", "no"]
+
+
+def test_the_home_page_connects_airflow(api):
+    """Type, host, login and where the password is found stand on the home page."""
+    text = page(api, "/").text
+    assert fact(text, "Type") == "<code>dbt_cloud</code>"
+    assert fact(text, "Host") == "<code>http://localhost</code>"
+    assert fact(text, "Login") == "<code>70403103922125</code>"
+    assert "token" in fact(text, "Password")
+
+
+@pytest.mark.parametrize("name", ["Ferry Line", "Night Ferries"])
+def test_a_name_stands_once(api, cloud, name):
+    """The home page names the account only if it is called other than the project."""
+    cloud.folder = replace(cloud.folder, project=replace(cloud.folder.project, name=name))
+    content = page(api, "/").text.partition("<body")[2]
+    assert content.count("Ferry Line") == 1
+    assert content.count(name) == 1
+
+
+@pytest.mark.parametrize(("by", "said"), [("local", "token local"), (SYSTEM, "dbt Cloud")])
+def test_who_triggered_and_cancelled(api, cloud, standing, by, said):
+    """A run names the token that triggered or cancelled it as such, and dbt Cloud by its name."""
+    run = api.trigger("Report")
+    cloud.store.update_run(run["id"], cancelled_by=by)
+    standing[run["id"]].end(Status.CANCELLED)
+    text = page(api, run["href"].removeprefix("http://localhost")).text
+    assert (fact(text, "Triggered by"), fact(text, "Cancelled by")) == ("token local", said)
 
 
 def test_a_going_run_refreshes(api):
