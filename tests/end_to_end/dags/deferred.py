@@ -35,7 +35,8 @@ with DAG("followed", start_date=START, schedule=None):
     start = DbtCloudRunJobOperator(task_id="start", job_id=JOB, wait_for_termination=False)
     for name, parameters in {
         "poked": {"poke_interval": 2},
-        "rescheduled": {"poke_interval": 2, "mode": "reschedule"},
+        # Airflow fails a task that it reschedules sooner than its executor says that it has stopped.
+        "rescheduled": {"poke_interval": 10, "mode": "reschedule"},
         "deferred": {"poke_interval": 5, "deferrable": True},
     }.items():
         start >> DbtCloudJobRunSensor(task_id=name, run_id=start.output, timeout=120, **parameters)
