@@ -400,10 +400,10 @@ def test_clock_put_back_at_the_deadline(loop, cloud, wall, make, reply):
 # Trouble
 
 
-def test_lost_track(loop, cloud, make):
+def test_lost_track(loop, cloud, wall, make):
     """After twelve hours of nothing but failures the trigger says that nobody knows how the run is."""
     cloud.answers = [(503, {}, "<html>")] * 100_000
-    event = loop.run_until_complete(fired(make(poll_interval=60)))
+    event = loop.run_until_complete(fired(make(poll_interval=60, end_time=wall() + 14 * 3600)))
     assert event.outcome == "lost_track"
     assert "for 12 hours nobody could say how it is. The run may go on." in event.message
     assert "503" in event.message
