@@ -44,7 +44,7 @@ def row(status, **fields):
 
 @pytest.fixture(autouse=True)
 def _connection(monkeypatch):
-    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "42", "password": "dbtc_secret"}
+    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "42", "password": "dbtc_of_a_deferral"}
     monkeypatch.setenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT", json.dumps(connection))
 
 
