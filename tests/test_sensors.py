@@ -65,7 +65,7 @@ class TaskInstance:
 
 def connect(monkeypatch, **fields):
     """Put a connection into the environment."""
-    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "42", "password": "dbtc_of_a_sensor", **fields}
+    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "42", "password": "dbtc_sensor", **fields}
     monkeypatch.setenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT", json.dumps(connection))
 
 
@@ -504,7 +504,7 @@ def test_bad_parameters(parameters, message):
 
 def test_templates(cloud, monkeypatch):
     """Connection, run and account are templated."""
-    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "1", "password": "dbtc_of_a_sensor"}
+    connection = {"conn_type": "dbt_cloud", "host": HOST, "login": "1", "password": "dbtc_sensor"}
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(connection))
     becomes(cloud, 10)
     task = sensor(run_id="{{ run }}", account_id="{{ account }}", dbt_cloud_conn_id="{{ conn }}")
