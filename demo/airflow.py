@@ -76,6 +76,10 @@ class Airflow:
         self.processes[name or component] = process
         return process
 
+    def stop_component(self, name: str) -> None:
+        """Stop one component for good."""
+        stop([self.processes.pop(name)])
+
     def stop(self) -> None:
         """Stop all components."""
         stop(self.processes.values())

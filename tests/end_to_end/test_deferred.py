@@ -171,4 +171,4 @@ def test_triggerer_is_reassigned(stack):
     assert stack.airflow.task(*dag_run, "build")["state"] == "deferred"
     stack.client.cancel_run(run_id)
     stack.wait_for_task(dag_run, "build", "failed")
-    second.__exit__()
+    stack.airflow.stop_component("second-triggerer")
