@@ -44,6 +44,8 @@ GLANCE = 60.0
 # Airflow fails a task whose trigger fires before its worker has quite ended.
 MIN_DEFERRAL = 5.0
 STATE_BUDGET = 5.0
+# Seconds between tries to cancel the run of a killed task: nobody else will.
+CANCEL_PAUSES = (1, 3, 10, 30)
 VERSION = 1
 
 Answer = TypeVar("Answer")
@@ -231,9 +233,21 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         why = await asyncio.wait_for(self._find_out_who_ended_it(), STATE_BUDGET)
         if why:
             self.log.info("Cancelling dbt Cloud run %s: %s.", self.run_id, why)
-            await self._poller().client.cancel_run(self.run_id)
+            await self._cancel()
         else:
             self.log.info("Nobody ended the task: dbt Cloud run %s goes on.", self.run_id)
+
+    async def _cancel(self) -> None:
+        client = self._poller().client
+        for pause in CANCEL_PAUSES:
+            try:
+                await client.cancel_run(self.run_id)
+            except (DbtCloudApiError, DbtCloudUnreachable) as error:
+                self.log.warning("%s Cancelling again in %d s.", error, pause)
+                await asyncio.sleep(pause)
+            else:
+                return
+        await client.cancel_run(self.run_id)
 
     async def _wait(self) -> RunEvent:
         watch = Watch(

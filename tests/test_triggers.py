@@ -804,6 +804,17 @@ def test_dbt_cloud_refuses_the_cancel(cloud, make, airflow, kill, reply):
     assert "This token may not cancel." in lines[-1]["event"]
 
 
+def test_dbt_cloud_cannot_cancel_now(loop, cloud, make, airflow, kill, reply):
+    """A cancel that fails is tried again for some time, because nobody else will."""
+    airflow.state = "failed"
+    cloud.cancel_answer = reply(503, None, "Busy.")
+    # The trigger is killed after 30 s.
+    loop.call_later(33, lambda: setattr(cloud, "cancel_answer", None))
+    lines = kill(make())
+    assert cloud.cancelled == [7]
+    assert "Cancelling again in 1 s" in " ".join(line["event"] for line in lines)
+
+
 @pytest.mark.parametrize("deadline", ["end_time", "execution_deadline"])
 def test_past_the_deadline(cloud, wall, make, airflow, kill, deadline):
     """Past the deadline nothing is asked or cancelled: it is Airflow that ends the trigger then."""
