@@ -55,7 +55,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.")
         return 130
-    print(f"\nEverything is stopped. The logs are in {HOME}.")
+    hint = "" if sys.stdout.isatty() else " In a terminal it would have stayed up to look around."
+    print(f"\nEverything is stopped.{hint} The logs are in {HOME}.")
     return code
 
 
