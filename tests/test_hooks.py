@@ -323,3 +323,25 @@ def test_connection_diagnoses_no_more_than_it_knows(cloud, status, body, expecte
     _, message = DbtCloudHook().test_connection()
     assert expected in message
     assert not_expected not in message
+
+
+def test_status(cloud):
+    """The status of a run is dbt Cloud's number."""
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({"id": 7, "status": 20}))
+    assert DbtCloudHook().get_job_run_status("7") == DbtCloudJobRunStatus.ERROR
+
+
+def test_retry_of_a_run(cloud):
+    """A retry is a run of its own, which names the run that it retries."""
+    cloud.post(f"{ACCOUNT}/runs/7/retry/", json=envelope({"id": 8, "status": 1, "retrying_run_id": 7}))
+    run = DbtCloudHook().retry_job_run("7")
+    assert (run.id, run.retrying_run_id) == (8, 7)
+
+
+def test_job_by_name(cloud):
+    """A job is found by the names of its project, its environment and itself."""
+    v3 = f"{HOST}/api/v3/accounts/42/projects/"
+    cloud.get(v3, json=envelope([{"id": 1, "name": "Ferry"}]))
+    cloud.get(f"{v3}1/environments/", json=envelope([{"id": 3, "name": "Production"}]))
+    cloud.get(f"{ACCOUNT}/jobs/", json=envelope([{"id": 5, "name": "Nightly"}]))
+    assert DbtCloudHook().get_job_by_name("Ferry", "Production", "Nightly").id == 5
