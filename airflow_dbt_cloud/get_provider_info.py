@@ -8,9 +8,71 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["get_provider_info"]
+__all__ = ["CONFIG_SECTION", "OPTIONS", "get_provider_info"]
 
 INTEGRATION = "dbt Cloud"
+CONFIG_SECTION = "dbt_cloud"
+
+
+def _option(kind: str, default: str, example: str, description: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "default": default,
+        "example": example,
+        "description": description,
+        "version_added": "1.0.0",
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "check_interval": _option(
+        "float",
+        "60",
+        "30",
+        "Seconds between two questions whether a run has ended, where the task does not say.",
+    ),
+    "requests_per_minute": _option(
+        "float",
+        "500",
+        "1000",
+        "How many requests a triggerer may send to dbt Cloud in a minute. dbt Cloud's limit is 5,000 for an "
+        "account; above ours, runs are asked for less often, and none is forgotten.",
+    ),
+    "durable": _option(
+        "boolean",
+        "True",
+        "False",
+        "Whether a retry looks for the run of the try before and takes it up, instead of starting another.",
+    ),
+    "deployment_id": _option(
+        "string",
+        "",
+        "production",
+        "Tells this Airflow from others that start runs in the same account, such as staging. If empty, "
+        "[api] base_url does; every worker must have the same.",
+    ),
+    "start_timeout": _option(
+        "float",
+        "900",
+        "1800",
+        "Seconds within which a run must be looked for and started. After too many requests dbt Cloud "
+        "refuses all for five minutes, and a whole platform may start at midnight.",
+    ),
+    "lost_track_after": _option(
+        "float",
+        "43200",
+        "7200",
+        "Seconds for which dbt Cloud cannot be asked how a run is, without a single answer, after which the "
+        "task gives up.",
+    ),
+    "min_deferral": _option(
+        "float",
+        "5",
+        "10",
+        "Seconds for which a task is deferred at least. Airflow fails a task whose trigger fires before the "
+        "worker has quite ended.",
+    ),
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -33,6 +95,12 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": INTEGRATION, "python-modules": ["airflow_dbt_cloud.hooks"]}],
         "extra-links": ["airflow_dbt_cloud.links.DbtCloudJobRunLink"],
         "connection-types": [_connection_type()],
+        "config": {
+            CONFIG_SECTION: {
+                "description": "Defaults of all tasks that run dbt Cloud jobs.",
+                "options": OPTIONS,
+            }
+        },
     }
 
 

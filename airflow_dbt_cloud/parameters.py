@@ -26,7 +26,9 @@ __all__ = [
     "clean_cause",
     "is_rendered_later",
     "parse_count",
+    "parse_flag",
     "parse_id",
+    "parse_number",
     "parse_seconds",
     "read_structure",
 ]
@@ -70,14 +72,37 @@ def parse_seconds(name: str, value: object) -> float:
 
     :raises DbtCloudConfigurationError: it is none.
     """
+    return parse_number(name, value, "a number of seconds")
+
+
+def parse_number(name: str, value: object, kind: str = "a number") -> float:
+    """
+    Return `value` as a number above 0.
+
+    :param kind: what to call it in the error.
+    :raises DbtCloudConfigurationError: it is none.
+    """
     try:
-        seconds = float(value) if isinstance(value, int | float | str) else 0.0
+        number = float(value) if isinstance(value, int | float | str) else 0.0
     except (ValueError, OverflowError):
-        seconds = 0.0
-    if isinstance(value, bool) or not 0 < seconds < float("inf"):
-        msg = f"{name} must be a number of seconds above 0; got {value!r}."
+        number = 0.0
+    if isinstance(value, bool) or not 0 < number < float("inf"):
+        msg = f"{name} must be {kind} above 0; got {value!r}."
         raise DbtCloudConfigurationError(msg)
-    return seconds
+    return number
+
+
+def parse_flag(name: str, value: object) -> bool:
+    """
+    Return `value` as True or False.
+
+    :raises DbtCloudConfigurationError: it is neither.
+    """
+    flag = {"true": True, "false": False}.get(str(value).strip().lower())
+    if flag is None:
+        msg = f"{name} must be True or False; got {value!r}."
+        raise DbtCloudConfigurationError(msg)
+    return flag
 
 
 def is_rendered_later(value: object) -> bool:
@@ -171,14 +196,6 @@ def _text(name: str, value: object) -> str:
     raise DbtCloudConfigurationError(msg)
 
 
-def _flag(name: str, value: object) -> bool:
-    flag = {"true": True, "false": False}.get(str(value).strip().lower())
-    if flag is None:
-        msg = f"{name} must be True or False; got {value!r}."
-        raise DbtCloudConfigurationError(msg)
-    return flag
-
-
 def _commands(name: str, value: object) -> list[str]:
     commands = read_structure(value)
     if isinstance(commands, list | tuple) and commands and all(map(_is_command, commands)):
@@ -205,7 +222,7 @@ def _whole(value: object) -> int | None:
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {
-    "generate_docs_override": _flag,
+    "generate_docs_override": parse_flag,
     "steps_override": _commands,
     "threads_override": parse_count,
     "timeout_seconds_override": _timeout,
