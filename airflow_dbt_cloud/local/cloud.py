@@ -74,12 +74,16 @@ class Cloud:
             raise NotFound
         return job
 
+    def runs(self) -> list[Run]:
+        """List the runs that no fault hides, as they are shown, the oldest first."""
+        return [self.faults.shown(run) for run in self.store.runs() if not self.faults.hides(run)]
+
     def find_run(self, run_id: int) -> Run:
-        """Find a run, unless a fault hides it."""
+        """Find a run as it is shown, unless a fault hides it."""
         run = self.store.find_run(run_id)
         if run is None or self.faults.hides(run):
             raise NotFound
-        return run
+        return self.faults.shown(run)
 
     def find_environment(self, environment_id: int) -> Environment:
         """Find an environment of the project."""
@@ -115,7 +119,7 @@ class Cloud:
 
     def cancel(self, run: Run, by: str) -> Run:
         """Cancel a run; a finished one stays as it is."""
-        return self.scheduler.cancel(run, by)
+        return self.faults.shown(self.scheduler.cancel(run, by))
 
     def why_not_retry(self, run: Run) -> str | None:
         """Give the reason why a run cannot be retried, if there is one."""

@@ -12,10 +12,11 @@ import random
 import re
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.local.json_text import LARGEST_NUMBER, is_text, read_json, why_unfit
+from airflow_dbt_cloud.local.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ _RUN_KINDS: dict[str, frozenset[str]] = {
     "artifact_delay": frozenset({"wait"}),
     "stale_logs": frozenset({"wait", "lines"}),
     "hide_run": frozenset({"wait"}),
+    "run_status": frozenset({"code", "wait"}),
     "slow_start": frozenset({"wait"}),
 }
 _OTHER_KINDS: dict[str, frozenset[str]] = {"rotate_token": frozenset({"token"})}
@@ -141,6 +143,14 @@ class Faults:
         fault = self._for_run("hide_run", run)
         return fault is not None and self._wall_clock() < run.created_at + fault.wait
 
+    def shown(self, run: Run) -> Run:
+        """Give the run as it is shown: a status that is not its own takes along all that tells of an end."""
+        fault = self._for_run("run_status", run)
+        if fault is None or self._wall_clock() >= run.created_at + fault.wait:
+            return run
+        status = Status.of_number(fault.code)
+        return replace(run, status=status, status_message=None, cancelled_by=None, finished_at=None)
+
     def start_delay(self, run: Run) -> float:
         """How many seconds the first step takes."""
         fault = self._for_run("slow_start", run)
@@ -236,12 +246,10 @@ def _read_value(key: str, value: Any) -> Any:
 
 
 def _check(fault: Fault, given: dict[str, Any]) -> None:
-    needed = {"status": "code", "rotate_token": "token"}.get(fault.kind)
-    needed = needed or ("wait" if "wait" in _KINDS[fault.kind] else None)
-    if needed and needed not in given:
-        raise FaultError(f"{fault.kind}: the key {needed} is missing")
-    if not 200 <= fault.code <= 599:
-        raise FaultError(f"code: found {fault.code}, expected 200 to 599")
+    for needed in ("code", "token", "wait"):
+        if needed in _KINDS[fault.kind] and needed not in given:
+            raise FaultError(f"{fault.kind}: the key {needed} is missing")
+    _check_code(fault)
     if fault.body not in _BODIES:
         raise FaultError(f"body: found {fault.body!r}, expected one of {', '.join(_BODIES)}")
     if fault.location is not None and not (fault.location.isascii() and fault.location.isprintable()):
@@ -253,6 +261,14 @@ def _check(fault: Fault, given: dict[str, Any]) -> None:
             re.compile(fault.path)
         except re.error as error:
             raise FaultError(f"path: {fault.path!r} is no regular expression: {error}") from error
+
+
+def _check_code(fault: Fault) -> None:
+    if fault.kind == "run_status":
+        if Status.of_number(fault.code).is_terminal:
+            raise FaultError(f"code: found {fault.code}, expected a status that ends no run")
+    elif not 200 <= fault.code <= 599:
+        raise FaultError(f"code: found {fault.code}, expected 200 to 599")
 
 
 def _selects(fault: Fault, method: str, path: str, job_id: int | None) -> bool:

@@ -66,6 +66,8 @@ faults, with --fault and POST /local/faults/ (GET lists them, DELETE lifts them)
   of runs:
     slow_start          the clone step takes wait=S seconds, and can be cancelled
     hide_run            404 and in no list for wait=S seconds after the trigger
+    run_status          the status is code=N, and tells no end, for wait=S seconds after the
+                        trigger, whose own answer still has the real one
     artifact_delay      404 for wait=S seconds after the end
     stale_logs          logs stop after lines=N (0) until wait=S seconds after the end
   of tokens:

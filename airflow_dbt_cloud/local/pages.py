@@ -61,7 +61,7 @@ def show_home(cloud: Cloud, call: Call) -> Response:
     """Show jobs and recent runs."""
     folder = cloud.folder
     jobs = [job for job in cloud.store.jobs() if job.state != DELETED]
-    runs = _visible_runs(cloud)
+    runs = cloud.runs()[::-1]
     account, project = folder.account.name, folder.project.name
     content = (
         f"<h1>{escape(project)}</h1><h2>Airflow connection</h2>"
@@ -86,7 +86,7 @@ def show_job(cloud: Cloud, call: Call) -> Response:
     _check_project(cloud, call)
     job = cloud.find_job(call.ids["job_id"])
     environment = cloud.environments.get(job.environment_id)
-    runs = [run for run in _visible_runs(cloud) if run.job.id == job.id]
+    runs = [run for run in reversed(cloud.runs()) if run.job.id == job.id]
     commands = "<br>".join(f"<code>{escape(command)}</code>" for command in job.commands)
     limit = f"{humanized_duration(RUN_DURATION_LIMIT)}, the account's limit"
     content = (
@@ -140,10 +140,6 @@ def show_artifact(cloud: Cloud, call: Call) -> Response:
     return FileResponse(file, media_type="text/plain; charset=utf-8", headers=PAGE_HEADERS)
 
 
-def _visible_runs(cloud: Cloud) -> list[Run]:
-    return [run for run in reversed(cloud.store.runs()) if not cloud.faults.hides(run)]
-
-
 def _rhythm(runs: list[Run]) -> str:
     return "going" if any(not run.status.is_terminal for run in runs) else "idle"
 
@@ -153,6 +149,7 @@ def _jobs_table(cloud: Cloud, jobs: list[Job]) -> str:
     for job in jobs:
         environment = cloud.environments.get(job.environment_id)
         latest = cloud.store.latest_run(job.id)
+        latest = latest and cloud.faults.shown(latest)
         shown = f'<a href="{run_path(cloud, latest)}">{badge(latest.status)}</a>' if latest else ""
         rows.append(
             f"<tr><td>{link(_job_path(cloud, job), job.name)}</td>"

@@ -32,12 +32,21 @@ class Status(IntEnum):
     @property
     def is_terminal(self) -> bool:
         """Whether nothing can follow."""
-        return self >= Status.SUCCESS
+        return self in (Status.SUCCESS, Status.ERROR, Status.CANCELLED)
 
     @property
     def humanized(self) -> str:
         """Its name in dbt Cloud."""
         return self.name.capitalize()
+
+    @classmethod
+    def of_number(cls, number: int) -> Status:
+        """Give the status of that number; of one that dbt Cloud does not have, one that ends nothing."""
+        if number in {int(each) for each in cls}:
+            return cls(number)
+        unknown = int.__new__(cls, number)
+        unknown._name_, unknown._value_ = "UNKNOWN", number
+        return unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,7 @@ def list_runs(cloud: Cloud, call: Call) -> Response:
     asked = query.read_list_query(
         call.parameters, account_id, filters, order_keys=_ORDERS, default_state="all"
     )
-    visible = (run for run in cloud.store.runs() if not cloud.faults.hides(run))
-    rows, total = asked.select(visible, _ORDERS)
+    rows, total = asked.select(cloud.runs(), _ORDERS)
     serializer = Serializer(cloud, call.base_url)
     related = asked.related & _LIST_RELATED
     return page([serializer.run(row, related) for row in rows], asked.filters, asked.order_by, total)
@@ -121,7 +120,7 @@ def get_job_artifact(cloud: Cloud, call: Call) -> Response:
     """Answer with an artifact of the job's latest run that has artifacts."""
     query.read_related(call.parameters)
     job = cloud.find_job(call.ids["job_id"])
-    for run in reversed(cloud.store.runs()):
+    for run in reversed(cloud.runs()):
         if run.job.id == job.id and (folder := _artifacts_folder(cloud, run, run.artifacts_step)) is not None:
             return _artifact(folder, call.remainder)
     raise NotFound

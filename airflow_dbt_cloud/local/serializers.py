@@ -47,9 +47,7 @@ class Serializer(DefinitionSerializer):
         for name, is_wanted in _RECENT_RUNS.items():
             if name in related:
                 runs = (
-                    run
-                    for run in reversed(self._cloud.store.runs())
-                    if run.job.id == job.id and is_wanted(run)
+                    run for run in reversed(self._cloud.runs()) if run.job.id == job.id and is_wanted(run)
                 )
                 run = next(runs, None)
                 written[name] = self.run(run) if run else None
@@ -73,7 +71,7 @@ class Serializer(DefinitionSerializer):
         if "audit" in related:
             written["audit"] = _audit(run)
         if "run_retries" in related:
-            retries = [other for other in self._cloud.store.runs() if other.retrying_run_id == run.id]
+            retries = [other for other in self._cloud.runs() if other.retrying_run_id == run.id]
             written["run_retries"] = [self.run(other) for other in retries]
         for name in ("repository", "repo_cache_restore"):
             if name in related:

@@ -24,6 +24,7 @@ HTML = "text/html; charset=utf-8"
             Fault("refuse", path="runs/\\d{1,3}/", rate=0.5, seed=3),
         ),
         ('{"kind": "slow_start", "wait": 30, "job_id": 7}', Fault("slow_start", wait=30.0, job_id=7)),
+        ("run_status:code=7,wait=10", Fault("run_status", code=7, wait=10.0)),
         ("rotate_token:token=new", Fault("rotate_token", token="new")),
     ],
 )
@@ -47,6 +48,9 @@ def test_grammar(text, expected):
         ("status", "status: the key code is missing"),
         ("status:code=500,body=xml", "body: found 'xml', expected one of json, html, empty"),
         ("delay", "delay: the key wait is missing"),
+        ("run_status:wait=1", "run_status: the key code is missing"),
+        ("run_status:code=7", "run_status: the key wait is missing"),
+        ("run_status:code=20,wait=1", "code: found 20, expected a status that ends no run"),
         ("rotate_token", "rotate_token: the key token is missing"),
         ("{", "is not JSON"),
         ("{}", "kind: found None"),
@@ -172,9 +176,56 @@ def test_hide_run(api, clock):
     hidden, seen = api.trigger("Report"), api.trigger("Idle")
     assert api.get(f"runs/{hidden['id']}/").status_code == 404
     assert [run["id"] for run in api.data("runs/")] == [seen["id"]]
+    path = f"jobs/{hidden['job_id']}/"
+    assert api.data(path, include_related="most_recent_run")["most_recent_run"] is None
     clock.now += 6
     assert api.get(f"runs/{hidden['id']}/").status_code == 200
     assert len(api.data("runs/")) == 2
+
+
+@pytest.mark.parametrize(("code", "name"), [(7, "Unknown"), (40, "Unknown"), (3, "Running")])
+def test_run_status(api, clock, standing, code, name):
+    """A run that shows another status tells of no end anywhere, until its time comes."""
+    api.fault("run_status", code=code, wait=5, times=1)
+    run, other = api.trigger("Report"), api.trigger("Idle")
+    assert (run["status_humanized"], other["status_humanized"]) == ("Queued", "Queued")
+    standing[run["id"]].end(status_message="all is well")
+
+    def views():
+        yield api.run(run["id"])
+        yield from (each for each in api.data("runs/") if each["id"] == run["id"])
+        yield api.data(f"jobs/{run['job_id']}/", include_related="most_recent_run")["most_recent_run"]
+        yield api.post(f"runs/{run['id']}/cancel/").json()["data"]
+
+    def listed(*statuses):
+        return [each["id"] for each in api.data("runs/", status__in=json.dumps(statuses))]
+
+    for view in views():
+        assert (view["status"], view["status_humanized"], view["in_progress"]) == (code, name, True)
+        assert (view["is_complete"], view["is_success"], view["finished_at"]) == (False, False, None)
+        assert view["status_message"] is None
+    assert run["id"] in listed(code)
+    assert listed(10, 20, 30) == []
+    assert api.data("runs/", status=10) == []
+    path = f"jobs/{run['job_id']}/"
+    assert api.data(path, include_related="most_recent_completed_run")["most_recent_completed_run"] is None
+    assert api.get("/", params={}).text.count(f"badge {name}") >= 2
+    clock.now += 6
+    assert [view["status"] for view in views()] == [10, 10, 10, 10]
+    assert listed(10, 20, 30) == [run["id"]]
+    assert run["id"] not in listed(code)
+
+
+def test_run_status_and_others(api, clock, standing):
+    """A run that shows another status is itself as before: it can be cancelled, and its time ends it."""
+    api.fault("run_status", code=7, wait=5)
+    run = api.trigger("Idle")
+    assert api.post(f"runs/{run['id']}/cancel/").json()["data"]["status"] == 7
+    assert len(standing[run["id"]].stops) == 1
+    standing[run["id"]].end(Status.CANCELLED)
+    assert api.run(run["id"])["status"] == 7
+    clock.now += 6
+    assert api.run(run["id"], "audit")["status"] == 30
 
 
 def test_rotate_token(api):
