@@ -15,12 +15,12 @@ class Budget:
     """
     So many requests a minute, evenly spread, for all who share it.
 
-    :param per_minute: requests.
+    :param per_minute: requests; another number holds from the next claim on.
     :param clock: seconds that only grow.
     """
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gap = 60.0 / per_minute
+        self.per_minute = per_minute
         self._clock = clock
         self._next = 0.0
 
@@ -28,5 +28,5 @@ class Budget:
         """Claim the next request, and return the seconds to wait before it."""
         now = self._clock()
         at = max(now, self._next)
-        self._next = at + self._gap
+        self._next = at + 60.0 / self.per_minute
         return at - now

@@ -55,8 +55,6 @@ __all__ = ["Followed", "Poller", "get_poller"]
 log = logging.getLogger(__name__)
 
 BATCH = 100
-# Of one event loop, that is of one triggerer; dbt Cloud's limit is 5,000 for an account.
-REQUESTS_PER_MINUTE = 500.0
 FULL_LOOK_INTERVAL = 60.0
 SINGLY_FOR = 3600.0
 JITTER = (0.85, 1.0)
@@ -291,23 +289,27 @@ class _BatchRefused(Exception):
 class _Pollers(dict[Hashable, Poller]):
     """The pollers of one event loop, by how they reach their account, and the budget that they share."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests_per_minute: float) -> None:
         super().__init__()
         # The loop's clock, as for all that is due; asked for late: the registry must not hold the loop.
-        self.budget = Budget(REQUESTS_PER_MINUTE, clock=lambda: asyncio.get_running_loop().time())
+        self.budget = Budget(requests_per_minute, clock=lambda: asyncio.get_running_loop().time())
 
 
 _registry: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pollers] = WeakKeyDictionary()
 
 
-def get_poller(key: Hashable, connect: Callable[[], Awaitable[Credentials]]) -> Poller:
+def get_poller(
+    key: Hashable, connect: Callable[[], Awaitable[Credentials]], *, requests_per_minute: float
+) -> Poller:
     """
     Return the running loop's poller for `key`, made at the first call.
 
     :param key: names the account and how to reach it.
     :param connect: see `AsyncClient`; must hold on to nobody who may go.
+    :param requests_per_minute: that all pollers of the loop may send together, from now on.
     """
-    pollers = _registry.setdefault(asyncio.get_running_loop(), _Pollers())
+    pollers = _registry.setdefault(asyncio.get_running_loop(), _Pollers(requests_per_minute))
+    pollers.budget.per_minute = requests_per_minute
     if key not in pollers:
         pollers[key] = Poller(AsyncClient(connect), budget=pollers.budget)
     return pollers[key]

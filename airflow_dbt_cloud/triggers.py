@@ -19,6 +19,7 @@ from airflow.sdk.log import mask_secret
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from airflow_dbt_cloud import options
 from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
@@ -27,13 +28,14 @@ from airflow_dbt_cloud.errors import (
     DbtCloudUnreachable,
     DbtCloudWaitTimeout,
 )
+from airflow_dbt_cloud.get_provider_info import OPTIONS
 from airflow_dbt_cloud.models import Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
 from airflow_dbt_cloud.poller import get_poller
-from airflow_dbt_cloud.waiting import LOST_TRACK_AFTER, Watch
+from airflow_dbt_cloud.waiting import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from airflow_dbt_cloud.poller import Followed, Poller
 
@@ -41,8 +43,6 @@ __all__ = ["DbtCloudRunJobTrigger", "RunEvent"]
 
 # How long at most a trigger sleeps before it looks at its deadline and at how the poller fares.
 GLANCE = 60.0
-# Airflow fails a task whose trigger fires before its worker has quite ended.
-MIN_DEFERRAL = 5.0
 STATE_BUDGET = 5.0
 # Seconds between tries to cancel the run of a killed task: nobody else will.
 CANCEL_PAUSES = (1, 3, 10, 30)
@@ -200,7 +200,8 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         began = clock()
         try:
             event = await self._wait()
-            await asyncio.sleep(max(0.0, began + MIN_DEFERRAL - clock()))
+            # Airflow fails a task whose trigger fires before its worker has quite ended.
+            await asyncio.sleep(max(0.0, began + self._option(options.min_deferral) - clock()))
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):
                 # Airflow 3.2 says "killed", "reassigned" and "shut down" in this one way.
@@ -253,7 +254,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         watch = Watch(
             Run(id=self.run_id, status=0, href=self.run_url),
             end_time=None if self._deadline == float("inf") else self._deadline,
-            lost_track_after=LOST_TRACK_AFTER,
+            lost_track_after=self._option(options.lost_track_after),
             log=self.log,
         )
         poller = self._poller()
@@ -312,7 +313,16 @@ class DbtCloudRunJobTrigger(BaseTrigger):
     def _poller(self) -> Poller:
         seconds = self.hook_params.get("timeout_seconds")
         way = (self.conn_id, self.account_id, self.host, self.run_account_id, seconds)
-        return get_poller(way, partial(_connect, *way))
+        limit = self._option(options.requests_per_minute)
+        return get_poller(way, partial(_connect, *way), requests_per_minute=limit)
+
+    def _option(self, read: Callable[[], float]) -> float:
+        try:
+            return read()
+        except DbtCloudConfigurationError as error:
+            # The run goes on already: a slip of the pen in a triggerer's configuration must not lose it.
+            self.log.warning("%s The default holds.", error)
+            return float(OPTIONS[read.__name__]["default"])
 
     async def _find_out_who_ended_it(self) -> str:
         """Return what a person did to the task, or an empty string if nobody did anything."""

@@ -57,3 +57,11 @@ def test_waiting_counts(clock):
     budget.claim()
     clock.now += 0.75
     assert budget.claim() == pytest.approx(0.25)
+
+
+def test_another_rate(clock):
+    """Another rate holds from the next claim on."""
+    budget = Budget(60, clock=clock)
+    budget.claim()
+    budget.per_minute = 120
+    assert [budget.claim(), budget.claim(), budget.claim()] == [1, 1.5, 2]

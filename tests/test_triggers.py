@@ -529,6 +529,56 @@ def test_timeout_of_the_hook(loop, cloud, make):
     assert cloud.timeouts == {4.5}
 
 
+# Options
+
+
+def test_option_lost_track_after(loop, cloud, make, monkeypatch):
+    """How long a trigger goes on without an answer is an option."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__LOST_TRACK_AFTER", "3600")
+    cloud.answers = [(503, {}, "<html>")] * 10_000
+    event = loop.run_until_complete(fired(make(poll_interval=60)))
+    assert event.outcome == "lost_track"
+    assert loop.elapsed == pytest.approx(3600, abs=180)
+
+
+def test_option_min_deferral(loop, cloud, make, monkeypatch):
+    """How long a task is deferred at least is an option."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__MIN_DEFERRAL", "20")
+    cloud.statuses[7] = SUCCESS
+    loop.run_until_complete(fired(make(poll_interval=1)))
+    assert loop.elapsed == pytest.approx(20)
+
+
+@pytest.mark.parametrize(("conn_ids", "requests"), [(["dbt_cloud_default"] * 5, 1), (["a", "b", "c"], 3)])
+def test_option_requests_per_minute(loop, cloud, make, monkeypatch, conn_ids, requests):
+    """How many requests a triggerer may send is an option, and holds for all its connections together."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__REQUESTS_PER_MINUTE", "6")
+    cloud.statuses[7] = SUCCESS
+    for conn_id in set(conn_ids):
+        connect(monkeypatch, conn_id.upper())
+
+    async def follow_all():
+        await asyncio.gather(*(fired(make(conn_id=conn_id, poll_interval=1)) for conn_id in conn_ids))
+
+    loop.run_until_complete(follow_all())
+    times = [at for at, _, _ in cloud.requests]
+    assert len(times) == requests
+    assert times[-1] - times[0] == pytest.approx((requests - 1) * 10)
+
+
+@pytest.mark.parametrize("option", ["lost_track_after", "min_deferral", "requests_per_minute"])
+def test_option_that_cannot_be_meant(loop, cloud, make, monkeypatch, option):
+    """A typing error in the configuration ends no wait: the run goes on already. The task's log tells."""
+    monkeypatch.setenv(f"AIRFLOW__DBT_CLOUD__{option.upper()}", "12h")
+    cloud.statuses[7] = SUCCESS
+    with capture_logs() as lines:
+        assert loop.run_until_complete(fired(make(poll_interval=1))).status == SUCCESS
+    assert loop.elapsed == pytest.approx(5)
+    (warning,) = {line["event"] for line in lines if line["log_level"] == "warning"}
+    assert f"[dbt_cloud] {option} must be" in warning
+    assert "The default holds." in warning
+
+
 # Secrets and logs
 
 
