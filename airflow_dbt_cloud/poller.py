@@ -10,7 +10,8 @@ Invariants, true whenever the event loop is free to do something else:
 * A run is in the table exactly while somebody follows it.
 * The loop's task lives exactly while the table is not empty; if it dies otherwise, everybody is told.
 * Whoever follows a run is told once: the run when it has ended, or why it cannot be followed.
-* A run in the table is either in the heap of runs to ask for, or in a question that is on its way.
+* A run in the table is in the heap of runs to ask for at the time when it is due, or in a question that is on
+  its way. What else the heap holds is out of date, and dropped when its time comes.
 
 The tick is the retry: a failed question changes what `Followed.error` says, and is asked again when the runs
 are due. Only a 429 stops everything for as long as dbt Cloud wants.
@@ -21,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
-import itertools
 import logging
 import random
 from collections.abc import Hashable
@@ -58,6 +58,7 @@ BATCH = 100
 FULL_LOOK_INTERVAL = 60.0
 SINGLY_FOR = 3600.0
 JITTER = (0.85, 1.0)
+NEVER = float("inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -65,28 +66,57 @@ class Followed:
     """
     A run that somebody follows.
 
-    `ended` gets the run when it has ended. Until then, `run` is how it was last seen in full, and `error` why
-    the last question failed, None if it did not.
+    `outcome` is the run when it has ended, or why it cannot be followed any more. Until then, `run` is how it
+    was last seen in full, and `error` why the last question failed, None if it did not. Times are the loop's.
     """
 
     id: int
     interval: float
     seen_in_full: float
-    ended: asyncio.Future[Run]
-    due: float = 0.0
+    due: float = NEVER
+    hurried: float = NEVER
     followers: int = 0
     run: Run | None = None
     error: DbtCloudError | None = field(default=None, repr=False)
+    outcome: Run | Exception | None = field(default=None, repr=False)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list, repr=False)
 
     async def wait(self, seconds: float) -> Run | None:
         """
-        Return the run once it has ended, or None after some seconds.
+        Return the run once it has ended, or None after some seconds, or sooner if it was hurried.
 
         :raises DbtCloudError: the run cannot be followed any more.
         """
-        # Not awaited itself: cancelling one follower must not cancel what others wait for.
-        await asyncio.wait({self.ended}, timeout=seconds)
-        return self.ended.result() if self.ended.done() else None
+        if self.outcome is None:
+            # Of each who waits his own: cancelling one must not cancel what others wait for.
+            loop = asyncio.get_running_loop()
+            woken = loop.create_future()
+            timer = loop.call_later(seconds, _wake, woken)
+            self.waiting.append(woken)
+            try:
+                await woken
+            finally:
+                timer.cancel()
+                self.waiting.remove(woken)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome.with_traceback(None)
+        return self.outcome
+
+    def end(self, outcome: Run | Exception) -> None:
+        """Tell whoever waits how it ended, unless that is known."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake whoever waits."""
+        for woken in self.waiting:
+            _wake(woken)
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 class Poller:
@@ -101,8 +131,7 @@ class Poller:
         self._client = client
         self._budget = budget
         self._table: dict[int, Followed] = {}
-        self._due: list[tuple[float, int, Followed]] = []
-        self._order = itertools.count()
+        self._due: list[tuple[float, int]] = []
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Future[None] | None = None
         self._paused_until = 0.0
@@ -123,7 +152,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         followed = self._table.get(run_id)
         if followed is None:
-            followed = Followed(run_id, interval, seen_in_full=loop.time(), ended=loop.create_future())
+            followed = Followed(run_id, interval, seen_in_full=loop.time())
             self._table[run_id] = followed
             # Anywhere in the interval, so that runs that were started together are not asked for together.
             self._schedule([followed], spread=(0.1, 1.0))
@@ -136,7 +165,13 @@ class Poller:
             followed.followers -= 1
             if not followed.followers and self._table.get(run_id) is followed:
                 del self._table[run_id]
-                self._wake()
+                if not self._table:
+                    self._wake()
+
+    def hurry(self, followed: Followed) -> None:
+        """Ask for a run now, with those that are due, and wake whoever waits for it when that is answered."""
+        followed.hurried = asyncio.get_running_loop().time()
+        self._put(followed, followed.hurried)
 
     def _run(self) -> None:
         if self._task is None:
@@ -171,41 +206,55 @@ class Poller:
         """Sleep until a run is due, and return True; or False as soon as nobody follows any."""
         loop = asyncio.get_running_loop()
         while self._table:
-            while self._due and self._table.get(self._due[0][2].id) is not self._due[0][2]:
-                heapq.heappop(self._due)
-            due = max(self._due[0][0], self._paused_until) if self._due else float("inf")
+            first = self._first()
+            due = NEVER if first is None else max(first.due, self._paused_until)
             if due <= loop.time():
                 return True
             self._changed = loop.create_future()
-            await asyncio.wait({self._changed}, timeout=None if due == float("inf") else due - loop.time())
+            await asyncio.wait({self._changed}, timeout=None if due == NEVER else due - loop.time())
         return False
 
     def _wake(self) -> None:
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
+        if self._changed is not None:
+            _wake(self._changed)
+
+    def _first(self) -> Followed | None:
+        """Return the run that is due first."""
+        while self._due:
+            due, run_id = self._due[0]
+            followed = self._table.get(run_id)
+            if followed is not None and followed.due == due and followed.outcome is None:
+                return followed
+            heapq.heappop(self._due)
+        return None
 
     def _take(self) -> list[Followed]:
         """Take the runs to ask for: nothing unless one is due, else that and those due next."""
         now = asyncio.get_running_loop().time()
         batch: list[Followed] = []
         size = 1 if now < self._singly_until else BATCH
-        while self._due and len(batch) < size and (batch or self._due[0][0] <= now):
-            _, _, followed = heapq.heappop(self._due)
-            if self._table.get(followed.id) is followed and not followed.ended.done():
-                batch.append(followed)
+        while len(batch) < size and (first := self._first()) and (batch or first.due <= now):
+            heapq.heappop(self._due)
+            first.due = NEVER
+            batch.append(first)
         return batch
 
     def _schedule(self, batch: Sequence[Followed], spread: tuple[float, float] = JITTER) -> None:
         # One number for the whole batch: runs that are asked for together stay together.
         now, share = asyncio.get_running_loop().time(), random.uniform(*spread)
         for followed in batch:
-            if not followed.ended.done():
-                due = now + followed.interval * share
-                heapq.heappush(self._due, (due, next(self._order), followed))
-        self._wake()
+            # Unless it was hurried meanwhile.
+            if followed.due == NEVER:
+                self._put(followed, now + followed.interval * share)
+
+    def _put(self, followed: Followed, due: float) -> None:
+        followed.due = due
+        heapq.heappush(self._due, (due, followed.id))
+        if self._due[0] == (due, followed.id):
+            self._wake()
 
     async def _question(self, batch: list[Followed]) -> None:
-        spread = JITTER
+        sent = asyncio.get_running_loop().time()
         try:
             await self._look(batch)
         except DbtCloudConfigurationError as error:
@@ -218,11 +267,16 @@ class Poller:
                 log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
         except _BatchRefused as refusal:
             self._go_singly(refusal)
-            spread = (0.0, 0.0)
+            self._schedule(batch, (0.0, 0.0))
+            return
         except Exception as error:
             log.exception("A question for dbt Cloud runs broke down.")
             self._tell(batch, error)
-        self._schedule(batch, spread)
+        self._schedule(batch)
+        for followed in batch:
+            if followed.hurried <= sent:
+                followed.hurried = NEVER
+                followed.wake()
 
     async def _look(self, batch: list[Followed]) -> None:
         """Ask how the runs are, and take note."""
@@ -265,15 +319,12 @@ class Poller:
 
     def _saw(self, followed: Followed, run: Run) -> None:
         followed.run, followed.error = run, None
-        if run.is_terminal and not followed.ended.done():
-            followed.ended.set_result(run)
+        if run.is_terminal:
+            followed.end(run)
 
     def _tell(self, batch: Sequence[Followed], error: Exception) -> None:
         for followed in batch:
-            if not followed.ended.done():
-                followed.ended.set_exception(error)
-                # Read once, so that asyncio does not complain if the last follower has just gone.
-                followed.ended.exception()
+            followed.end(error)
 
     def _go_singly(self, refusal: _BatchRefused) -> None:
         now = asyncio.get_running_loop().time()

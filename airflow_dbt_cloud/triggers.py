@@ -37,12 +37,15 @@ from airflow_dbt_cloud.waiting import Watch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from airflow_dbt_cloud.poller import Followed, Poller
+    from airflow_dbt_cloud.poller import Poller
 
 __all__ = ["DbtCloudRunJobTrigger", "RunEvent"]
 
 # How long at most a trigger sleeps before it looks at its deadline and at how the poller fares.
 GLANCE = 60.0
+# How long at most it waits for the last answer at its deadline: as long as one request may take. While dbt
+# Cloud wants to be left alone for longer than that, there is none.
+LAST_PATIENCE = 30.0
 STATE_BUDGET = 5.0
 # Seconds between tries to cancel the run of a killed task: nobody else will.
 CANCEL_PAUSES = (1, 3, 10, 30)
@@ -259,8 +262,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         )
         poller = self._poller()
         try:
-            with poller.follow(self.run_id, self.poll_interval) as followed:
-                run = await self._watch(watch, followed, poller)
+            run = await self._follow(watch, poller)
         except DbtCloudWaitTimeout as error:
             if self._is_past_execution_deadline:
                 return self._event("execution_timeout", "The task's execution_timeout is over.")
@@ -273,31 +275,23 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             self._event("ended", run.status_message), status=run.status, href=run.href or self.run_url
         )
 
-    async def _watch(self, watch: Watch, followed: Followed, poller: Poller) -> Run:
-        while True:
-            run = await followed.wait(max(0.0, min(GLANCE, watch.remaining)))
-            if run is not None:
-                return run
-            if followed.error is not None:
-                watch.missed(followed.error)
-            else:
-                watch.saw(followed.run or watch.run)
-            if watch.remaining <= 0:
-                run = await self._ask_once_more(watch, poller)
+    async def _follow(self, watch: Watch, poller: Poller) -> Run:
+        with poller.follow(self.run_id, self.poll_interval) as followed:
+            while True:
+                is_over = watch.remaining <= 0
+                if is_over:
+                    # Through the poller: whoever has the same deadline asks with us.
+                    poller.hurry(followed)
+                run = await followed.wait(LAST_PATIENCE if is_over else min(GLANCE, watch.remaining))
                 if run is not None:
                     return run
-
-    async def _ask_once_more(self, watch: Watch, poller: Poller) -> Run | None:
-        try:
-            run = await poller.client.get_run(self.run_id)
-        except (DbtCloudApiError, DbtCloudUnreachable) as error:
-            watch.missed(error)
-        else:
-            if run.is_terminal:
-                return run
-        watch.check_deadline()
-        # The clock was put back meanwhile.
-        return None
+                if followed.error is not None:
+                    watch.missed(followed.error)
+                else:
+                    watch.saw(followed.run or watch.run)
+                if is_over:
+                    # Unless the clock was put back meanwhile.
+                    watch.check_deadline()
 
     def _event(self, outcome: str, message: str) -> RunEvent:
         return RunEvent(outcome=outcome, run_id=self.run_id, message=message, href=self.run_url)

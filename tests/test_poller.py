@@ -275,6 +275,83 @@ def test_budget(loop, cloud, poller):
     assert seen == set(cloud.statuses)
 
 
+def test_hurry(loop, cloud, poller):
+    """A run in a hurry is asked for at once, and whoever waits is woken by the answer that it goes on."""
+    cloud.statuses = {7: 3}
+
+    async def hurry():
+        with poller.follow(7, 3600) as followed:
+            await followed.wait(50)
+            poller.hurry(followed)
+            assert await followed.wait(30) is None
+            assert loop.elapsed == pytest.approx(50)
+            # That was one hurry, not a habit.
+            assert await followed.wait(30) is None
+            assert loop.elapsed == pytest.approx(80)
+
+    loop.run_until_complete(hurry())
+    assert [at for at, _, _ in cloud.requests] == [pytest.approx(50)]
+
+
+def test_hurry_while_a_question_is_on_its_way(loop, cloud, poller, inline_threads, monkeypatch):
+    """An answer to a question from before is not the one that is waited for."""
+    cloud.statuses = {7: 3}
+    answer = inline_threads.run
+
+    async def answer_late(call):
+        known = await answer(call)
+        await asyncio.sleep(5)
+        return known
+
+    monkeypatch.setattr(inline_threads, "run", answer_late)
+
+    async def hurry():
+        with poller.follow(7, 20) as followed:
+            while not cloud.requests:
+                await followed.wait(1)
+            cloud.statuses = {7: 10}
+            poller.hurry(followed)
+            return await followed.wait(30)
+
+    assert loop.run_until_complete(hurry()).is_success
+    first, second = [at for at, _, _ in cloud.requests]
+    assert second - first <= 1
+
+
+@pytest.mark.parametrize("trouble", [(503, {}, "<html>"), (429, {"Retry-After": "100"}, "{}"), (404, {}, "")])
+def test_hurry_in_trouble(loop, cloud, poller, trouble):
+    """Whoever waits for an answer in a hurry is woken by a failure, too, and can see it."""
+    cloud.statuses = {7: 3}
+    cloud.answers = [trouble]
+
+    async def hurry():
+        with poller.follow(7, 3600) as followed:
+            poller.hurry(followed)
+            assert await followed.wait(30) is None
+            return followed.error
+
+    assert loop.run_until_complete(hurry()) is not None
+    assert loop.elapsed == pytest.approx(0)
+
+
+def test_hurry_asks_no_more_often(loop, cloud, poller):
+    """After a hurry the run is asked for an interval later, by one question only."""
+    cloud.statuses = {7: 3}
+
+    async def hurry():
+        with poller.follow(7, 10) as followed:
+            for _ in range(20):
+                poller.hurry(followed)
+            await followed.wait(10)
+            before = len(cloud.requests)
+            await followed.wait(40)
+            return before, len(cloud.requests) - before
+
+    first, later = loop.run_until_complete(hurry())
+    assert first == 1
+    assert later <= 6
+
+
 def test_a_run_that_is_gone(loop, cloud, poller):
     """A run that is gone is noticed within a minute or so, asked for by itself, and told as not found."""
     cloud.statuses = {7: 3, 8: 3}

@@ -308,9 +308,9 @@ def test_timeout(loop, cloud, wall, make):
     assert (event.outcome, event.run_id, event.href) == ("timeout", 7, URL)
     assert "The run goes on" in event.message
     assert loop.elapsed == pytest.approx(95)
-    at, url, _ = cloud.requests[-1]
+    at, _, params = cloud.requests[-1]
     assert at == pytest.approx(95)
-    assert url.startswith(f"{HOST}/api/v2/accounts/42/runs/7/")
+    assert params["pk__in"] == "[7]"
 
 
 def test_execution_timeout(loop, cloud, wall, make):
@@ -356,6 +356,42 @@ def test_deadline_that_is_over_already(loop, cloud, wall, make):
     event = loop.run_until_complete(fired(make(end_time=wall() - 1000)))
     assert event.outcome == "timeout"
     assert len(cloud.requests) == 1
+
+
+def test_one_deadline_of_many(loop, cloud, wall, make):
+    """A thousand triggers with one deadline ask once more together, within the budget."""
+    run_ids = range(1, 1001)
+    cloud.statuses = dict.fromkeys(run_ids, 3) | {500: SUCCESS}
+    end_time = wall() + 95
+
+    async def follow_all():
+        triggers = [make(run_id=run_id, end_time=end_time, poll_interval=3600) for run_id in run_ids]
+        return await asyncio.gather(*map(fired, triggers))
+
+    outcomes = {event.run_id: event.outcome for event in loop.run_until_complete(follow_all())}
+    assert outcomes.pop(500) == "ended"
+    assert set(outcomes.values()) == {"timeout"}
+    assert len(cloud.requests) <= 12
+    assert all(at >= 95 for at, _, _ in cloud.requests)
+    assert loop.elapsed == pytest.approx(95 + 9 * 60 / 500, abs=0.3)
+
+
+def test_deadline_during_a_pause(loop, cloud, wall, make, reply):
+    """A deadline does not break the silence that dbt Cloud wants, nor does it wait for its end."""
+    cloud.statuses[7] = 3
+    cloud.answers = [reply(429, None, "slow down", {"Retry-After": "300"})]
+    event = loop.run_until_complete(fired(make(end_time=wall() + 60)))
+    assert event.outcome == "timeout"
+    assert loop.elapsed == pytest.approx(90)
+    assert len(cloud.requests) == 1
+
+
+def test_deadline_at_the_end_of_a_pause(loop, cloud, wall, make, reply):
+    """Where the silence ends soon after the deadline, the run is asked for then."""
+    cloud.answers = [reply(429, None, "slow down", {"Retry-After": "60"})]
+    end(loop, cloud, 30)
+    event = loop.run_until_complete(fired(make(end_time=wall() + 59)))
+    assert (event.outcome, event.status) == ("ended", SUCCESS)
 
 
 def test_deadline_while_blind(loop, cloud, wall, make):
