@@ -10,20 +10,27 @@ for the task's state, cancels the run only if a person has ended the task, and t
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from airflow_dbt_cloud import metrics, options
 from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudWaitInterrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
+    from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.hooks import DbtCloudHook
+    from airflow_dbt_cloud.markers import Marker
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "make_marker"]
 
 KILL_BUDGET = 4.0
 STATE_BUDGET = 2.0
@@ -31,23 +38,57 @@ STATE_BUDGET = 2.0
 ENDED_BY_A_PERSON = frozenset({"failed", "success", "skipped", "removed", "restarting"})
 
 
+def make_marker(context: Context) -> Marker | None:
+    """
+    Return the marker of the runs that this try of a task starts.
+
+    None for `airflow tasks test`: what is tried out has no tries before it, and must not disturb the real
+    ones.
+    """
+    from airflow_dbt_cloud.markers import Marker, make_key
+
+    if os.environ.get("AIRFLOW_TEST_MODE") == "True":
+        return None
+    ti, dag_run = context["ti"], context["dag_run"]
+    key = make_key(
+        deployment_id=options.deployment_id(),
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        started_at=dag_run.start_date,
+    )
+    return Marker(
+        key=key,
+        max_tries=ti.max_tries,
+        clear_number=dag_run.clear_number or 0,
+        try_number=ti.try_number,
+    )
+
+
 class Attempt:
     """
     One execution of a task.
 
-    Invariant: whoever learns last of the two, of the run and of the kill, cancels the run; never both.
+    Invariant: whoever learns last of the two, of the run and of the kill, cancels the run.
 
     :param ti: Airflow's task instance.
     :param hook: has read the connection already, because a kill must not ask Airflow for it.
     :param log: the task's log.
+    :param cancel_on_kill: whether the task's run is cancelled with it.
     """
 
-    def __init__(self, ti: RuntimeTaskInstanceProtocol, hook: DbtCloudHook, log: Log) -> None:
+    def __init__(
+        self, ti: RuntimeTaskInstanceProtocol, hook: DbtCloudHook, log: Log, *, cancel_on_kill: bool = True
+    ) -> None:
         self.ti = ti
         self._hook = hook
         self._log = log
+        self._cancel_on_kill = cancel_on_kill
         self._lock = threading.Lock()
+        self._find: Callable[[Client], Run | None] | None = None
         self._run: Run | None = None
+        self._is_own = True
         self._ending = ""
         self._is_over = threading.Event()
         self._is_a_persons_wish = False
@@ -62,15 +103,24 @@ class Attempt:
             msg = f"No dbt Cloud run was started: {self._ending}."
             raise DbtCloudError(msg)
 
-    def started(self, run: Run) -> None:
+    def is_starting(self, find: Callable[[Client], Run | None]) -> None:
         """
-        Take note of the run that was started.
+        Take note that a run may exist from now on.
 
-        :raises DbtCloudWaitInterrupted: the task was killed while it was; then the run is cancelled if a
-            person did it.
+        :param find: looks for it, once.
+        """
+        self._find = find
+
+    def started(self, run: Run, *, is_own: bool = True) -> None:
+        """
+        Take note of the run that is followed.
+
+        :param is_own: whether it may be cancelled.
+        :raises DbtCloudWaitInterrupted: the task was killed meanwhile; then the run is cancelled if a person
+            did it.
         """
         with self._lock:
-            self._run = run
+            self._run, self._is_own = run, is_own
             is_too_late = bool(self._ending)
         if is_too_late:
             if self._is_a_persons_wish:
@@ -91,22 +141,27 @@ class Attempt:
 
     def cancel(self, why: str, *, within: float | None = None) -> None:
         """
-        Cancel the run if it is known and dbt Cloud can be reached, and log what came of it.
+        Cancel the run if it is the task's own and dbt Cloud can be reached, and log what came of it.
 
         :param within: seconds; by default as long as it takes.
         """
-        if self._run is None:
-            self._log.warning("Nothing to cancel: no dbt Cloud run is known to have been started.")
-            return
-        self._log.info("Cancelling dbt Cloud run %s, because %s.", self._run.id, why)
-        # Half for the connection, half for the answer.
-        client = self._hook.get_conn() if within is None else self._hook.get_conn().hurried(within / 2)
+        # A third each to find the run, for the connection, and for the answer.
+        client = self._hook.get_conn() if within is None else self._hook.get_conn().hurried(within / 3)
         try:
-            client.cancel_run(self._run.id)
+            run = self._run or (self._find(client) if self._find else None)
+            if run is None:
+                self._log.warning("Nothing to cancel: no dbt Cloud run is known to have been started.")
+            elif not self._is_own:
+                self._log.info("dbt Cloud run %s goes on: this task did not start it.", run.id)
+            elif not self._cancel_on_kill:
+                self._log.info("dbt Cloud run %s goes on, as cancel_on_kill says.", run.id)
+            else:
+                self._log.info("Cancelling dbt Cloud run %s, because %s.", run.id, why)
+                client.cancel_run(run.id)
+                metrics.count(metrics.RUNS_CANCELLED)
         except DbtCloudError as error:
-            self._log.warning(
-                "dbt Cloud run %s may go on: it could not be cancelled. %s", self._run.id, error
-            )
+            name = f"run {self._run.id}" if self._run else "the run that was being started"
+            self._log.warning("dbt Cloud %s may go on: it could not be cancelled. %s", name, error)
 
     def kill(self) -> None:
         """Decide what becomes of the run now that Airflow ends this process; returns at once."""
@@ -122,10 +177,9 @@ class Attempt:
             ending = f"nobody ended the task (its state is {state or 'unknown'}), so the run goes on"
         with self._lock:
             self._is_a_persons_wish, self._ending = is_a_persons_wish, ending
-            is_started = self._run is not None
         self._log.warning("Airflow ends this process: %s.", ending)
         try:
-            if is_a_persons_wish and is_started:
+            if is_a_persons_wish:
                 self.cancel(ending, within=max(1.0, deadline - time.monotonic()))
         finally:
             self._is_over.set()

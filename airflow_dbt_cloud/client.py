@@ -64,6 +64,11 @@ class Client:
         """Return a client that shares our sessions and sends each request once."""
         return Client(self._credentials, retries=Retries(limit=1), transport=self._transport)
 
+    def within(self, seconds: float) -> Client:
+        """Return a client that shares our sessions and repeats each request for so many seconds."""
+        retries = replace(self._retries, bound=seconds)
+        return Client(self._credentials, retries=retries, transport=self._transport)
+
     def hurried(self, seconds: float) -> Client:
         """
         Return a client of the same account for whoever has no time: it repeats nothing.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 
+from airflow_dbt_cloud import metrics
 from airflow_dbt_cloud.errors import DbtCloudError
 from airflow_dbt_cloud.models import Run
 from airflow_dbt_cloud.parameters import parse_id
@@ -89,17 +90,18 @@ def read_event_alone(hook: DbtCloudHook, run_id: object, *, is_execution_timeout
     return RunEvent(outcome=over, run_id=run_id, status=run.status, message=message, href=run.href)
 
 
-def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, is_own: bool = True) -> None:
+def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, cancel: bool = False) -> None:
     """
     Return if the run succeeded; else do what is left to do, and raise.
 
-    :param is_own: whether the task started the run: only then it may cancel it.
+    :param cancel: whether to cancel a run that has outlived the task's execution_timeout.
     :raises DbtCloudJobRunException: and others; see `RunEvent.raise_for_outcome`.
     """
-    if event.outcome == "execution_timeout" and is_own:
+    if event.outcome == "execution_timeout" and cancel:
         log.info("Cancelling dbt Cloud run %s, because the task's execution_timeout is over.", event.run_id)
         try:
             hook.cancel_job_run(event.run_id)
+            metrics.count(metrics.RUNS_CANCELLED)
         except TROUBLE as error:
             log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", event.run_id, error)
     elif event.outcome == "ended" and not event.to_run().is_success:

@@ -13,6 +13,9 @@ What can go wrong, by meaning.
     │   ├── DbtCloudRateLimited        429
     │   └── DbtCloudServerError        408, 5xx, and what is no answer of dbt Cloud's at all
     ├── DbtCloudUnreachable            no answer
+    ├── DbtCloudStartUnconfirmed       nobody knows whether a run was started
+    ├── DbtCloudSuperseded             a later try of the task is at work; no run was started
+    ├── DbtCloudJobBusy                another run of the job goes, and the task wants none; likewise
     └── DbtCloudJobRunException        the run did not end well, or we cannot say how it ended
         ├── DbtCloudRunFailed          dbt Cloud says Error
         ├── DbtCloudRunCancelled       dbt Cloud says Cancelled, by a person or by its own timeout
@@ -37,6 +40,7 @@ __all__ = [
     "DbtCloudConfigurationError",
     "DbtCloudError",
     "DbtCloudInvalidRequest",
+    "DbtCloudJobBusy",
     "DbtCloudJobRunException",
     "DbtCloudLostTrack",
     "DbtCloudNotFound",
@@ -45,6 +49,8 @@ __all__ = [
     "DbtCloudRunCancelled",
     "DbtCloudRunFailed",
     "DbtCloudServerError",
+    "DbtCloudStartUnconfirmed",
+    "DbtCloudSuperseded",
     "DbtCloudUnauthorized",
     "DbtCloudUnreachable",
     "DbtCloudWaitInterrupted",
@@ -177,6 +183,73 @@ class DbtCloudUnreachable(DbtCloudError):
             # Whether a question arrived matters to nobody.
             arrival = ""
         return f"dbt Cloud did not answer {self.method} {self.path}{arrival}: {_ended(self.reason)}"
+
+
+class DbtCloudStartUnconfirmed(DbtCloudError):
+    """
+    A start was sent, and nobody knows whether there is a run now.
+
+    The next try of the task looks for it before it starts another.
+
+    :param job_id: the job.
+    :param starts: how many starts were sent.
+    :param reason: why it is not known.
+    """
+
+    def __init__(self, job_id: int, starts: int, reason: str) -> None:
+        super().__init__(job_id, starts, reason)
+        self.job_id = job_id
+        self.starts = starts
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Say what was tried, and what the next try does."""
+        sent = "A start was sent" if self.starts == 1 else f"{self.starts} starts were sent"
+        return (
+            f"{sent} to dbt Cloud job {self.job_id}, and no run of it is to be found, which is no proof that "
+            f"there is none. A retry looks again before it starts another. {_ended(self.reason)}"
+        )
+
+
+class DbtCloudSuperseded(DbtCloudError):
+    """
+    A later try of the same task is at work already; this one starts nothing.
+
+    :param run: the run that the later try follows.
+    :param explanation: one line on how it is known.
+    """
+
+    def __init__(self, run: Run, explanation: str) -> None:
+        super().__init__(run, explanation)
+        self.run = run
+        self.explanation = explanation
+
+    def __str__(self) -> str:
+        """Name the run of the later try."""
+        sentence = f"This try is out of date and starts no dbt Cloud run: {_ended(self.explanation)}"
+        return f"{sentence} {self.run.href}".rstrip()
+
+
+class DbtCloudJobBusy(DbtCloudError):
+    """
+    The job has runs that go, and the task wants to be alone (`if_job_running`).
+
+    :param run: the newest of them.
+    :param count: how many there are.
+    """
+
+    def __init__(self, run: Run, count: int) -> None:
+        super().__init__(run, count)
+        self.run = run
+        self.count = count
+
+    def __str__(self) -> str:
+        """Name the newest run, and what to write to wait for it."""
+        others = f" and {self.count - 1} more" if self.count > 1 else ""
+        return (
+            f"dbt Cloud job {self.run.job_id} has run {self.run.id}{others} going; no run was started, "
+            f"as if_job_running says. {self.run.href}"
+        ).rstrip()
 
 
 class DbtCloudJobRunException(DbtCloudError):

@@ -47,6 +47,27 @@ TERMINAL = frozenset(
 )
 
 
+# What a request to start a run can override, as the run's `trigger` tells it again.
+PULL_REQUEST_IDS = (
+    "azure_pull_request_id",
+    "github_pull_request_id",
+    "gitlab_merge_request_id",
+    "non_native_pull_request_id",
+)
+OVERRIDES = (
+    "dbt_version_override",
+    "generate_docs_override",
+    "git_branch",
+    "git_sha",
+    "schema_override",
+    "steps_override",
+    "target_name_override",
+    "threads_override",
+    "timeout_seconds_override",
+    *PULL_REQUEST_IDS,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a run. `index` counts from 1 and is what artifacts are asked by."""
@@ -80,7 +101,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a job. `steps` and `cause` are there only if they were asked for (`include_related`)."""
+    """
+    One run of a job.
+
+    `steps`, and `cause` and `overrides`, are there only if they were asked for (`include_related` run_steps
+    and trigger).
+    """
 
     id: int
     status: int
@@ -102,12 +128,14 @@ class Run:
     retry_not_supported_reason: str = ""
     blocked_by: tuple[int, ...] = ()
     cancelled_by: str = ""
+    overrides: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read a `RunResponse`."""
         cancellation = _object(_object(json, "audit"), "cancellation")
+        trigger = _object(json, "trigger")
         return cls(
             id=_number(json, "id"),
             status=_number(json, "status"),
@@ -117,7 +145,7 @@ class Run:
             job_id=_number(json, "job_definition_id") or _number(json, "job_id"),
             href=_text(json, "href"),
             status_message=_text(json, "status_message"),
-            cause=_text(_object(json, "trigger"), "cause"),
+            cause=_text(trigger, "cause"),
             dbt_version=_text(json, "dbt_version"),
             git_branch=_text(json, "git_branch"),
             git_sha=_text(json, "git_sha"),
@@ -129,6 +157,7 @@ class Run:
             retry_not_supported_reason=_text(json, "retry_not_supported_reason"),
             blocked_by=tuple(number for number in _list(json, "blocked_by") if _is_number(number)),
             cancelled_by=_text(_object(cancellation, "actor"), "name"),
+            overrides={name: trigger[name] for name in OVERRIDES if trigger.get(name) not in (None, "", [])},
             steps=tuple(Step.from_json(step) for step in _objects(json, "run_steps")),
         )
 
@@ -141,6 +170,11 @@ class Run:
     def is_success(self) -> bool:
         """Whether dbt Cloud said Success, and nothing less."""
         return self.status == DbtCloudJobRunStatus.SUCCESS
+
+    @property
+    def is_of_pull_request(self) -> bool:
+        """Whether the run is a CI run of a pull request, as far as its `overrides` tell."""
+        return any(name in self.overrides for name in PULL_REQUEST_IDS)
 
     @property
     def status_name(self) -> str:

@@ -8,14 +8,26 @@ parses as fast as one that does not.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralTimeout
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
 
-from airflow_dbt_cloud.attempt import Attempt
-from airflow_dbt_cloud.errors import DbtCloudConfigurationError
-from airflow_dbt_cloud.hooks import DEFAULT_CHECK_INTERVAL, DEFAULT_WAIT_TIMEOUT, DbtCloudHook, make_hook
+from airflow_dbt_cloud import metrics, options
+from airflow_dbt_cloud.attempt import Attempt, make_marker
+from airflow_dbt_cloud.errors import (
+    DbtCloudConfigurationError,
+    DbtCloudJobBusy,
+    DbtCloudRunCancelled,
+    DbtCloudSuperseded,
+)
+from airflow_dbt_cloud.hooks import DEFAULT_WAIT_TIMEOUT, DbtCloudHook, make_hook
 from airflow_dbt_cloud.links import DbtCloudJobRunLink
 from airflow_dbt_cloud.parameters import (
     OVERRIDES,
@@ -27,26 +39,33 @@ from airflow_dbt_cloud.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.models import Run
+    from airflow_dbt_cloud.starting import Taken
     from airflow_dbt_cloud.triggers import RunEvent
 
 __all__ = ["DbtCloudJobRunLink", "DbtCloudRunJobOperator"]
+
+# What a task may do about other runs of its job.
+IF_JOB_RUNNING = ("queue", "reuse", "skip", "fail")
+# The XCom that says whether the task may cancel its run: it outlives a deferral, however that ends.
+IS_OWN = "job_run_is_own"
 
 
 class DbtCloudRunJobOperator(BaseOperator):
     """
     Start a run of a dbt Cloud job and wait until it has ended.
 
-    The task succeeds only if dbt Cloud says Success. If a person marks or clears the running task, or its
-    `execution_timeout` is over, the run is cancelled; if the worker is shut down, the run goes on. Returns
-    the run's id. As soon as the run is started its id and URL are in the XComs `job_run_id` and
-    `job_run_url`, and behind the button "dbt Cloud run".
+    The task succeeds only if dbt Cloud says Success. If a person marks or clears the task, or its
+    `execution_timeout` is over, the run is cancelled. If a worker, a triggerer or the network dies, the run
+    goes on, and the next try resumes it: it finds it by a marker at the end of the run's cause. A task that
+    is cleared starts anew. Returns the run's id. As soon as the run is started its id and URL are in the
+    XComs `job_run_id` and `job_run_url`, and behind the button "dbt Cloud run".
 
     :param dbt_cloud_conn_id: the connection (templated).
     :param job_id: the job, a number or a string of digits (templated).
@@ -55,8 +74,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param environment_name: see `project_name` (templated).
     :param job_name: see `project_name` (templated).
     :param account_id: beats the account id of the connection (templated).
-    :param trigger_reason: the run's cause, shown in dbt Cloud; ASCII without quotes, at most 255 characters
-        of it are kept; by default it names the task and the DAG (templated).
+    :param trigger_reason: the run's cause, shown in dbt Cloud; ASCII without quotes, at most 200 characters
+        of it are kept, since the marker needs room; by default it names the task and the DAG (templated).
     :param steps_override: dbt commands to run instead of the job's (templated).
     :param schema_override: schema to build in instead of the environment's (templated).
     :param git_branch: branch to check out (templated).
@@ -72,7 +91,22 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param non_native_pull_request_id: likewise (templated).
     :param additional_run_config: more fields of the start request, by dbt Cloud's names (templated).
     :param wait_for_termination: False ends the task as soon as the run is started.
-    :param check_interval: seconds between two questions whether the run has ended (default 60).
+    :param durable: whether a retry looks for the run of an earlier try and takes it up (default: `[dbt_cloud]
+        durable`, True). Without it every try starts a run of its own, and a start whose answer is lost is an
+        error. `airflow tasks test` is never durable.
+    :param if_job_running: what to do if other runs of the job go: `queue` starts one, which dbt Cloud lets
+        wait for them (default); `reuse` takes up the newest that has the same overrides and is of no pull
+        request, and never cancels it; `skip` skips the task; `fail` fails it.
+    :param reuse_existing_run: True means `if_job_running="reuse"`.
+    :param retry_from_failure: whether a retry lets dbt Cloud do again only what failed in the run of the try
+        before, and what came after it, if dbt Cloud can; else, and by default, it starts a full run.
+    :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, or its
+        `execution_timeout` is over (default True).
+    :param retry_on_cancel: False fails the task without a further try if its run is cancelled in dbt Cloud.
+    :param start_timeout: seconds within which the run must be looked for and started (default: `[dbt_cloud]
+        start_timeout`, 15 minutes).
+    :param check_interval: seconds between two questions whether the run has ended (default: `[dbt_cloud]
+        check_interval`, 60).
     :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
         default_deferrable`).
     :param timeout: seconds after which to stop waiting (default 7 days). The run goes on; `execution_timeout`
@@ -82,6 +116,9 @@ class DbtCloudRunJobOperator(BaseOperator):
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong; when the DAG is parsed, if it
         can be told by then.
     :raises DbtCloudApiError: dbt Cloud refused the start.
+    :raises DbtCloudStartUnconfirmed: nobody knows whether a run was started; a retry looks again.
+    :raises DbtCloudSuperseded: a later try of the task is at work; no run was started.
+    :raises DbtCloudJobBusy: another run of the job goes, and `if_job_running` is `fail`.
     :raises DbtCloudRunFailed: the run failed.
     :raises DbtCloudRunCancelled: the run was cancelled in dbt Cloud.
     :raises DbtCloudWaitTimeout: `timeout` is over.
@@ -131,7 +168,14 @@ class DbtCloudRunJobOperator(BaseOperator):
         non_native_pull_request_id: int | str | None = None,
         additional_run_config: dict[str, Any] | str | None = None,
         wait_for_termination: bool = True,
-        check_interval: float = DEFAULT_CHECK_INTERVAL,
+        durable: bool | None = None,
+        if_job_running: str = "queue",
+        reuse_existing_run: bool = False,
+        retry_from_failure: bool = False,
+        cancel_on_kill: bool = True,
+        retry_on_cancel: bool = True,
+        start_timeout: float | None = None,
+        check_interval: float | None = None,
         timeout: float = DEFAULT_WAIT_TIMEOUT,
         deferrable: bool | None = None,
         hook_params: dict[str, Any] | None = None,
@@ -160,7 +204,14 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.non_native_pull_request_id = non_native_pull_request_id
         self.additional_run_config: Any = additional_run_config
         self.wait_for_termination = wait_for_termination
-        self.check_interval = parse_seconds("check_interval", check_interval)
+        self.durable = durable
+        self.if_job_running = "reuse" if reuse_existing_run else if_job_running
+        self.reuse_existing_run = reuse_existing_run
+        self.retry_from_failure = retry_from_failure
+        self.cancel_on_kill = cancel_on_kill
+        self.retry_on_cancel = retry_on_cancel
+        self.start_timeout = start_timeout
+        self.check_interval = check_interval
         self.timeout = parse_seconds("timeout", timeout)
         default_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = default_deferrable if deferrable is None else deferrable
@@ -174,46 +225,43 @@ class DbtCloudRunJobOperator(BaseOperator):
         # Known to be none, so that the link need not ask.
         self.run_url = ""
         hook = self._make_hook()
-        self._attempt = attempt = Attempt(context["ti"], hook, self.log)
+        self._attempt = attempt = Attempt(context["ti"], hook, self.log, cancel_on_kill=self.cancel_on_kill)
         hook.sleep = attempt.pause
-        client = hook.get_conn()
         try:
-            job_id, request = self._find_job_id(client), self._make_request()
-            attempt.check()
-            run = client.start_run(job_id, request)
-            self._announce(run, attempt)
+            taken = self._take_run(context, hook, attempt)
             if not self.wait_for_termination:
-                return run.id
-            ended = self._defer(run, hook, attempt) if self.deferrable else self._wait(run, hook, attempt)
+                return taken.run.id
+            wait = self._defer if self.deferrable else self._wait
+            ended = taken.run if taken.run.is_terminal else wait(taken, hook, attempt)
         except AirflowTaskTimeout:
             attempt.cancel("the task's execution_timeout is over")
             raise
         finally:
             self._attempt = None
-        ended.raise_for_status()
+        with self._retried_as_wanted():
+            ended.raise_for_status()
         seconds = ended.duration.total_seconds()
         self.log.info("dbt Cloud run %s succeeded after %.0f s: %s", ended.id, seconds, ended.href)
         return ended.id
 
-    def execute_complete(self, context: Context, event: Any = None) -> int:  # noqa: ARG002 - Airflow's call
+    def execute_complete(self, context: Context, event: Any = None) -> int:
         """Go on when the trigger has fired: return the run's id, or raise what went wrong."""
         from airflow_dbt_cloud.triggers import RunEvent
 
-        return self._conclude(RunEvent.from_payload(event))
+        return self._conclude(RunEvent.from_payload(event), context["ti"])
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow.sdk.execution_time.xcom import XCom
-
             from airflow_dbt_cloud.deferral import read_event_alone
 
-            run_id = XCom.get_value(key="job_run_id", ti_key=context["ti"])
+            run_id = _read_xcom(context["ti"], "job_run_id")
             deadline = self._execution_deadline(context["ti"])
             is_over = deadline is not None and time.time() >= deadline
-            return self._conclude(read_event_alone(self._make_hook(), run_id, is_execution_timeout=is_over))
+            event = read_event_alone(self._make_hook(), run_id, is_execution_timeout=is_over)
+            return self._conclude(event, context["ti"])
 
     def on_kill(self) -> None:
         """Cancel the run if a person ended the task; leave it alone if only this process has to go."""
@@ -232,6 +280,12 @@ class DbtCloudRunJobOperator(BaseOperator):
             value = getattr(self, name)
             if value is not None and not is_rendered_later(value):
                 parse_id(name, value)
+        if self.if_job_running not in IF_JOB_RUNNING:
+            msg = f"if_job_running must be one of {', '.join(IF_JOB_RUNNING)}; got {self.if_job_running!r}."
+            raise DbtCloudConfigurationError(msg)
+        for name in ("check_interval", "start_timeout"):
+            if getattr(self, name) is not None:
+                setattr(self, name, parse_seconds(name, getattr(self, name)))
         given = self._overrides().items()
         known = {name: None if is_rendered_later(value) else value for name, value in given}
         RunRequest.from_parameters("", known)
@@ -266,26 +320,70 @@ class DbtCloudRunJobOperator(BaseOperator):
         )
         return RunRequest.from_parameters(reason, self._overrides())
 
-    def _announce(self, run: Run, attempt: Attempt) -> None:
+    def _take_run(self, context: Context, hook: DbtCloudHook, attempt: Attempt) -> Taken:
+        """Take up the run of an earlier try, or start one; and tell Airflow at once which one it is."""
+        from airflow_dbt_cloud.starting import Starting
+
+        client = hook.get_conn()
+        is_durable = options.is_durable() if self.durable is None else self.durable
+        starting = Starting(
+            client=client,
+            job_id=self._find_job_id(client),
+            request=self._make_request(),
+            log=self.log,
+            marker=make_marker(context) if is_durable else None,
+            since=context["dag_run"].start_date,
+            if_job_running=self.if_job_running,
+            retry_from_failure=self.retry_from_failure,
+            cancel_on_kill=self.cancel_on_kill,
+            timeout=self.start_timeout or options.start_timeout(),
+            sleep=attempt.pause,
+        )
+        attempt.check()
+        attempt.is_starting(starting.find_started)
+        try:
+            taken = starting.take()
+        except DbtCloudJobBusy as busy:
+            if self.if_job_running == "skip":
+                raise AirflowSkipException(str(busy)) from busy
+            raise
+        except DbtCloudSuperseded:
+            metrics.count(metrics.ATTEMPTS_SUPERSEDED)
+            raise
+        self._announce(taken, attempt)
+        starting.cancel_doubles(taken)
+        return taken
+
+    def _announce(self, taken: Taken, attempt: Attempt) -> None:
+        run = taken.run
         self.run_url = run.href
-        self.log.info("Started dbt Cloud run %s of job %s: %s", run.id, run.job_id, run.href)
-        attempt.started(run)
-        xcoms = {"job_run_id": run.id, "job_run_url": run.href, DbtCloudJobRunLink().xcom_key: run.href}
+        self.log.info(
+            "%s dbt Cloud run %s of job %s: %s", taken.how.capitalize(), run.id, run.job_id, run.href
+        )
+        attempt.started(run, is_own=taken.is_own)
+        metrics.count(metrics.RUNS_STARTED if taken.how == "started" else metrics.RUNS_RESUMED)
+        xcoms = {
+            "job_run_id": run.id,
+            "job_run_url": run.href,
+            DbtCloudJobRunLink().xcom_key: run.href,
+            IS_OWN: taken.is_own,
+        }
         for key, value in xcoms.items():
             attempt.ti.xcom_push(key=key, value=value)
 
-    def _defer(self, run: Run, hook: DbtCloudHook, attempt: Attempt) -> Run:
+    def _defer(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt) -> Run:
         """Hand the run over to a trigger, unless it has ended already."""
         from airflow_dbt_cloud.deferral import defer_arguments, look_once
 
-        run = look_once(hook, run, self.log)
+        run = look_once(hook, taken.run, self.log)
         if not run.is_terminal:
             arguments = defer_arguments(
                 hook,
                 run,
-                interval=self.check_interval,
+                interval=self.check_interval or options.check_interval(),
                 end_time=time.time() + self.timeout,
                 execution_deadline=self._execution_deadline(attempt.ti),
+                cancel_on_kill=taken.is_own and self.cancel_on_kill,
             )
             self.defer(**arguments)
         return run
@@ -295,17 +393,42 @@ class DbtCloudRunJobOperator(BaseOperator):
             return None
         return (ti.start_date + self.execution_timeout).timestamp()
 
-    def _conclude(self, event: RunEvent) -> int:
+    def _conclude(self, event: RunEvent, ti: RuntimeTaskInstanceProtocol) -> int:
         from airflow_dbt_cloud.deferral import conclude
 
         # None leaves the link as it is: the run was not seen.
         self.run_url = event.href or None
-        conclude(self._make_hook(), event, self.log)
+        is_over = event.outcome == "execution_timeout"
+        is_to_cancel = is_over and self.cancel_on_kill and _read_xcom(ti, IS_OWN) is True
+        with self._retried_as_wanted():
+            conclude(self._make_hook(), event, self.log, cancel=is_to_cancel)
         self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
         return event.run_id
 
-    def _wait(self, run: Run, hook: DbtCloudHook, attempt: Attempt) -> Run:
+    def _wait(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt) -> Run:
         from airflow_dbt_cloud.waiting import Watch
 
-        watch = Watch(run, end_time=time.time() + self.timeout, log=self.log)
-        return hook.follow(watch, check_interval=self.check_interval, pause=attempt.pause)
+        watch = Watch(
+            taken.run,
+            end_time=time.time() + self.timeout,
+            lost_track_after=options.lost_track_after(),
+            log=self.log,
+        )
+        interval = self.check_interval or options.check_interval()
+        return hook.follow(watch, check_interval=interval, pause=attempt.pause)
+
+    @contextmanager
+    def _retried_as_wanted(self) -> Iterator[None]:
+        """Fail the task for good if its run was cancelled and it shall not be retried then."""
+        try:
+            yield
+        except DbtCloudRunCancelled as error:
+            if self.retry_on_cancel:
+                raise
+            raise AirflowFailException(str(error)) from error
+
+
+def _read_xcom(ti: RuntimeTaskInstanceProtocol, key: str) -> Any:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_value(key=key, ti_key=ti)

@@ -127,17 +127,20 @@ def read_structure(value: object) -> object:
     return value
 
 
-def clean_cause(reason: str) -> str:
+def clean_cause(reason: str, *, limit: int = MAX_CAUSE) -> str:
     """
     Return a `cause` that dbt Cloud takes and that breaks nobody's SQL, however odd the reason is.
 
     It is ASCII, has no quotes, backslashes or line breaks, and 1 to 255 characters: dbt projects write
-    `DBT_CLOUD_RUN_REASON` into tables, unescaped.
+    `DBT_CLOUD_RUN_REASON` into tables, unescaped. It never looks like the marker of a task's run.
+
+    :param limit: how many characters it may have.
     """
     plain = unicodedata.normalize("NFKD", reason).encode("ascii", "ignore").decode()
     line = " ".join(re.sub(r"[\x00-\x1f\x7f'\"`\\]", " ", plain).split())
-    if len(line) > MAX_CAUSE:
-        return line[: MAX_CAUSE - 3] + "..."
+    line = re.sub(r"\[airflow:", "(airflow:", line, flags=re.IGNORECASE)
+    if len(line) > limit:
+        return line[: limit - 3] + "..."
     return line or DEFAULT_CAUSE
 
 
@@ -182,7 +185,12 @@ class RunRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the request's body, without the fields that are None."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"cause": self.cause, **self.overrides}
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The fields that are not left to the job."""
+        values = {name: getattr(self, name) for name in sorted(OVERRIDES)}
         return {name: value for name, value in values.items() if value is not None}
 
 

@@ -8,6 +8,7 @@ no answer, and it did not arrive       again           again
 no answer, and it may have arrived     again           never
 429                                    again           again
 408, 5xx, no answer of dbt Cloud's     again           never
+refused because the queue is full      never           again
 every other 3xx and 4xx                never           never
 =====================================  ==============  ==================
 
@@ -30,6 +31,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_any,
 
 from airflow_dbt_cloud.errors import (
     DbtCloudError,
+    DbtCloudInvalidRequest,
     DbtCloudRateLimited,
     DbtCloudServerError,
     DbtCloudUnreachable,
@@ -40,7 +42,15 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-__all__ = ["CALL_BOUND", "START_BOUND", "Retries", "is_repeatable", "pause_after"]
+__all__ = [
+    "CALL_BOUND",
+    "START_BOUND",
+    "Retries",
+    "is_full_queue",
+    "is_repeatable",
+    "may_have_taken_effect",
+    "pause_after",
+]
 
 log = logging.getLogger(__name__)
 
@@ -62,25 +72,27 @@ class Retries:
     :param delay: seconds before the second try, doubled for each further one, up to 30; a random part of it
         is slept.
     :param sleep: takes seconds.
+    :param bound: seconds for all tries of a request and the waits between them; None = as each has it.
     """
 
     limit: int | None = None
     delay: float = 1.0
     sleep: Callable[[float], None] = time.sleep
+    bound: float | None = None
 
     def call(self, request: Callable[[], Answer], *, is_safe: bool, bound: float) -> Answer:
         """
         Return what `request` returns, asked again as the table says.
 
         :param is_safe: whether a second one does no harm if the first one took effect.
-        :param bound: seconds for all tries and the waits between them.
+        :param bound: seconds for all tries and the waits between them, if the client has no bound of its own.
         :raises DbtCloudError: that of the last try.
         """
         retrying = Retrying(
             retry=retry_if_exception(lambda error: is_repeatable(error, is_safe=is_safe)),
             wait=self._wait,
             stop=stop_any(
-                stop_before_delay(bound),
+                stop_before_delay(bound if self.bound is None else self.bound),
                 stop_after_attempt(sys.maxsize if self.limit is None else self.limit),
             ),
             sleep=self.sleep,
@@ -101,7 +113,29 @@ def is_repeatable(error: BaseException, *, is_safe: bool) -> bool:
     """Whether the request that ended in `error` may be sent again."""
     if isinstance(error, DbtCloudUnreachable):
         return is_safe or not error.may_have_arrived
-    return isinstance(error, DbtCloudRateLimited) or (is_safe and isinstance(error, DbtCloudServerError))
+    if isinstance(error, DbtCloudServerError):
+        return is_safe
+    return isinstance(error, DbtCloudRateLimited) or (not is_safe and is_full_queue(error))
+
+
+def may_have_taken_effect(error: BaseException) -> bool:
+    """Whether the request that ended in `error` may have done what it asked for all the same."""
+    if isinstance(error, DbtCloudUnreachable):
+        return error.may_have_arrived
+    return isinstance(error, DbtCloudServerError)
+
+
+def is_full_queue(error: BaseException) -> bool:
+    """
+    Whether dbt Cloud refuses a start because too many runs wait (the account's `queue_limit`).
+
+    An assumption: what it says then is not public. A refusal that says "queue" and "full" or "limit" is taken
+    for it; any other one is none.
+    """
+    if not isinstance(error, DbtCloudInvalidRequest):
+        return False
+    words = error.message.lower()
+    return "queue" in words and ("full" in words or "limit" in words)
 
 
 def pause_after(error: BaseException | None, attempt: int, *, delay: float = 1.0) -> float:

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from airflow_dbt_cloud import options
 from airflow_dbt_cloud.errors import (
     DbtCloudError,
     DbtCloudJobRunException,
@@ -101,7 +102,8 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         if self._ask is None or self._watch is None:
             run_id = parse_id("run_id", self.run_id)
             self._ask = self._make_hook().asking(run_id)
-            self._watch = Watch(Run(id=run_id, status=0), log=self.log)
+            run = Run(id=run_id, status=0)
+            self._watch = Watch(run, lost_track_after=options.lost_track_after(), log=self.log)
         error = self._watch.look(self._ask)
         if self.reschedule and isinstance(error, DbtCloudNotFound):
             # For the watch, which is a new one each time, the run may just have been started.
@@ -165,7 +167,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             # Anew, because the run may not have been seen before the task was deferred.
             self._push_url(event.href, context)
         try:
-            conclude(self._make_hook(), event, self.log, is_own=False)
+            conclude(self._make_hook(), event, self.log)
         except DbtCloudWaitTimeout as error:
             raise AirflowSensorTimeout(str(error)) from error
         self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)

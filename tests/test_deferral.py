@@ -217,14 +217,14 @@ def test_execution_timeout(cloud, hook):
     """When the execution_timeout is over the task's own run is cancelled."""
     cancelled = cloud.post(f"{RUN}cancel/", json=row(30))
     with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
-        conclude(hook, OVER, log)
+        conclude(hook, OVER, log, cancel=True)
     assert cancelled.call_count == 1
 
 
 def test_execution_timeout_of_a_sensor(hook):
     """A run that is not the task's own is never cancelled."""
     with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
-        conclude(hook, OVER, log, is_own=False)
+        conclude(hook, OVER, log)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_cancel_in_vain(cloud, hook, trouble, caplog):
     """A cancel that fails hides nothing, and the log says that the run may go on."""
     cloud.post(f"{RUN}cancel/", **trouble)
     with pytest.raises(AirflowTaskTimeout):
-        conclude(hook, OVER, log)
+        conclude(hook, OVER, log, cancel=True)
     assert "dbt Cloud run 7 could not be cancelled and may go on" in caplog.text
 
 
@@ -243,7 +243,7 @@ def test_cancel_without_a_connection(hook, monkeypatch, caplog):
     """A connection that is gone does not turn a timeout into something else."""
     monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
     with pytest.raises(AirflowTaskTimeout):
-        conclude(hook, OVER, log)
+        conclude(hook, OVER, log, cancel=True)
     assert "dbt Cloud run 7 could not be cancelled and may go on" in caplog.text
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import responses
@@ -31,6 +32,10 @@ HOST = "https://ab123.us1.dbt.com"
 ACCOUNT = f"{HOST}/api/v2/accounts/42"
 V3 = f"{HOST}/api/v3/accounts/42"
 URL = f"{HOST}/deploy/42/projects/3/runs/7/"
+DAG_RUN = SimpleNamespace(start_date=datetime(2026, 1, 2, tzinfo=UTC), clear_number=0)
+# The key of the task instance below, and this try of it.
+MARKER = "[airflow:954197f97e881712:0.0.1]"
+LINKS = {"job_run_id": 7, "job_run_url": URL, "_link_DbtCloudJobRunLink": URL}
 STARTED = {"id": 7, "status": 1, "job_definition_id": 5, "href": URL}
 
 
@@ -44,6 +49,7 @@ class TaskInstance:
     """What the operator needs of Airflow's task instance; remembers what is pushed."""
 
     dag_id, run_id, task_id, map_index = "dag", "manual__1", "build", -1
+    try_number, max_tries = 1, 0
 
     def __init__(self, state="running"):
         self.xcoms = {}
@@ -83,12 +89,12 @@ def operator(**parameters):
 
 def run(task, ti=None):
     """Execute a task."""
-    return task.execute({"ti": ti or TaskInstance()})
+    return task.execute({"ti": ti or TaskInstance(), "dag_run": DAG_RUN})
 
 
 def starts(cloud, **body):
     """Expect a start of job 5."""
-    cause = "Triggered via Apache Airflow by task build in the dag DAG."
+    cause = f"Triggered via Apache Airflow by task build in the dag DAG. {MARKER}"
     expected = matchers.json_params_matcher({"cause": cause, **body})
     return cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED), match=[expected])
 
@@ -120,7 +126,7 @@ def test_run_is_announced_at_once(cloud):
     cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/7/", callback=answer)
     with pytest.raises(DbtCloudRunFailed):
         run(operator(), ti)
-    assert seen == [{"job_run_id": 7, "job_run_url": URL, "_link_DbtCloudJobRunLink": URL}]
+    assert seen == [{**LINKS, "job_run_is_own": True}]
 
 
 def test_no_wait(cloud):
@@ -219,7 +225,7 @@ def test_defers(cloud):
         "cancel_on_kill": True,
     }
     assert deserialize(serialize(stored)) == stored
-    assert ti.xcoms == {"job_run_id": 7, "job_run_url": URL, "_link_DbtCloudJobRunLink": URL}
+    assert ti.xcoms == {**LINKS, "job_run_is_own": True}
 
 
 def test_defers_a_run_that_cannot_be_seen(cloud):
@@ -350,12 +356,25 @@ def test_resumed_after_garbage(event):
         resume(operator(deferrable=True), event)
 
 
+@pytest.mark.usefixtures("supervisor")
 def test_resumed_after_the_execution_timeout(cloud):
     """When the execution_timeout is over the run is cancelled, and the task fails as Airflow's tasks do."""
     cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
     with pytest.raises(AirflowTaskTimeout, match="the trigger's words"):
         resume(operator(deferrable=True), payload("execution_timeout"))
     assert cancelled.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("is_own", "parameters"), [(True, {"cancel_on_kill": False}), (False, {}), (None, {})]
+)
+def test_a_run_that_is_not_to_be_cancelled(cloud, supervisor, is_own, parameters):
+    """An execution_timeout leaves a run alone that the task did not start, or shall not cancel."""
+    supervisor.xcoms["job_run_is_own"] = is_own
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    with pytest.raises(AirflowTaskTimeout, match="the trigger's words"):
+        resume(operator(deferrable=True, **parameters), payload("execution_timeout"))
+    assert cancelled.call_count == 0
 
 
 class Supervisor:
@@ -375,7 +394,7 @@ class Supervisor:
 @pytest.fixture
 def supervisor(monkeypatch):
     """Stand in for Airflow's supervisor, where Airflow puts it."""
-    supervisor = Supervisor(job_run_id=7, job_run_url=URL)
+    supervisor = Supervisor(job_run_id=7, job_run_url=URL, job_run_is_own=True)
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
     return supervisor
 

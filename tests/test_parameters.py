@@ -121,7 +121,7 @@ def test_bad_seconds(value):
         # Full-width quotes become plain ones when they are normalised, and must go, too.
         ("\uff02a\uff07b\uff40c\uff3cd", "a b c d"),
         ("\u2018a\u2019 \u201cb\u201d", "a b"),
-        ("[airflow:0123456789abcdef:0.0.1]", "[airflow:0123456789abcdef:0.0.1]"),
+        ("[airflow:0123456789abcdef:0.0.1]", "(airflow:0123456789abcdef:0.0.1]"),
         ("lone \ud800 half", "lone half"),
     ],
 )
