@@ -67,12 +67,14 @@ class Followed:
     A run that somebody follows.
 
     `outcome` is the run when it has ended, or why it cannot be followed any more. Until then, `run` is how it
-    was last seen in full, and `error` why the last question failed, None if it did not. Times are the loop's.
+    was last seen in full, and `error` why the last question failed, None if it did not. `asked` is when that
+    question was sent. Times are the loop's.
     """
 
     id: int
     interval: float
     seen_in_full: float
+    asked: float
     due: float = NEVER
     hurried: float = NEVER
     followers: int = 0
@@ -152,7 +154,8 @@ class Poller:
         loop = asyncio.get_running_loop()
         followed = self._table.get(run_id)
         if followed is None:
-            followed = Followed(run_id, interval, seen_in_full=loop.time())
+            now = loop.time()
+            followed = Followed(run_id, interval, seen_in_full=now, asked=now)
             self._table[run_id] = followed
             # Anywhere in the interval, so that runs that were started together are not asked for together.
             self._schedule([followed], spread=(0.1, 1.0))
@@ -261,7 +264,7 @@ class Poller:
             self._tell(list(self._table.values()), error)
         except (DbtCloudApiError, DbtCloudUnreachable) as error:
             for followed in batch:
-                followed.error = error
+                followed.error, followed.asked = error, sent
             if isinstance(error, DbtCloudRateLimited):
                 self._paused_until = asyncio.get_running_loop().time() + pause_after(error, 1)
                 log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
@@ -281,18 +284,18 @@ class Poller:
     async def _look(self, batch: list[Followed]) -> None:
         """Ask how the runs are, and take note."""
         now = asyncio.get_running_loop().time()
-        if now < self._singly_until:
-            (followed,) = batch
-            await self._look_at(followed)
+        # More than one, if it set out just when another one was refused.
+        if now < self._singly_until and len(batch) == 1:
+            await self._look_at(batch[0])
             return
         is_full = any(now - followed.seen_in_full >= FULL_LOOK_INTERVAL for followed in batch)
         seen = await self._list([followed.id for followed in batch], is_full=is_full)
         for followed in batch:
             if followed.id in seen:
-                self._saw(followed, seen[followed.id])
+                self._saw(followed, seen[followed.id], now)
             elif not is_full and not isinstance(followed.error, DbtCloudNotFound):
                 # It goes on; or it is gone, which only a full look can tell.
-                followed.error = None
+                followed.error, followed.asked = None, now
         if is_full:
             for followed in batch:
                 followed.seen_in_full = now
@@ -301,10 +304,11 @@ class Poller:
                     await self._look_at(followed)
 
     async def _look_at(self, followed: Followed) -> None:
+        now = asyncio.get_running_loop().time()
         try:
-            self._saw(followed, await self._client.get_run(followed.id))
+            self._saw(followed, await self._client.get_run(followed.id), now)
         except DbtCloudNotFound as error:
-            followed.error = error
+            followed.error, followed.asked = error, now
 
     async def _list(self, ids: list[int], *, is_full: bool) -> dict[int, Run]:
         try:
@@ -317,8 +321,8 @@ class Poller:
             raise _BatchRefused(msg)
         return seen
 
-    def _saw(self, followed: Followed, run: Run) -> None:
-        followed.run, followed.error = run, None
+    def _saw(self, followed: Followed, run: Run, now: float) -> None:
+        followed.run, followed.error, followed.asked = run, None, now
         if run.is_terminal:
             followed.end(run)
 

@@ -276,6 +276,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         )
 
     async def _follow(self, watch: Watch, poller: Poller) -> Run:
+        clock = asyncio.get_running_loop().time
         with poller.follow(self.run_id, self.poll_interval) as followed:
             while True:
                 is_over = watch.remaining <= 0
@@ -286,7 +287,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
                 if run is not None:
                     return run
                 if followed.error is not None:
-                    watch.missed(followed.error)
+                    watch.missed(followed.error, age=clock() - followed.asked)
                 else:
                     watch.saw(followed.run or watch.run)
                 if is_over:

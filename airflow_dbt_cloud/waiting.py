@@ -109,14 +109,15 @@ class Watch:
                 self._log.warning("%s is new to us; the run counts as still going.", run.status_name)
         self.run = run
 
-    def missed(self, error: DbtCloudError) -> None:
+    def missed(self, error: DbtCloudError, *, age: float = 0.0) -> None:
         """
         Take note of a failure to see the run.
 
+        :param age: how many seconds ago dbt Cloud was asked, where that was not just now.
         :raises DbtCloudLostTrack: it has lasted too long.
         """
         now = self._clock()
-        if isinstance(error, DbtCloudNotFound) and now - self._began < NOT_FOUND_GRACE:
+        if isinstance(error, DbtCloudNotFound) and now - age - self._began < NOT_FOUND_GRACE:
             self._log.debug("dbt Cloud run %s is not visible yet.", self.run.id)
             return
         # Not since the last answer: a computer that slept was not blind.

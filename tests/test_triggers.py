@@ -467,6 +467,18 @@ def test_not_visible_at_first(loop, cloud, make):
     assert not [line for line in lines if line["log_level"] == "warning"]
 
 
+@pytest.mark.parametrize("interval", [10, 60])
+@pytest.mark.parametrize("visible_after", [65, 90, 115])
+def test_visible_late(loop, cloud, make, interval, visible_after):
+    """Nor is one that becomes visible just before: what counts is when dbt Cloud did not find it."""
+    end(loop, cloud, 400)
+    del cloud.statuses[7]
+    after(loop, visible_after, lambda: cloud.statuses.update({7: 3}))
+    with capture_logs() as lines:
+        assert loop.run_until_complete(fired(make(poll_interval=interval))).status == SUCCESS
+    assert not [line for line in lines if line["log_level"] == "warning"]
+
+
 @pytest.mark.parametrize(
     "trouble",
     [

@@ -103,6 +103,16 @@ def test_not_found_later(caplog):
     assert "Cannot see dbt Cloud run 7" in caplog.text
 
 
+def test_old_news(caplog):
+    """Not being found in the first two minutes is not worth a warning either if it is told later."""
+    scene = Scene()
+    scene.now += 170
+    scene.watch.missed(NOT_FOUND, age=51)
+    assert "Cannot see" not in caplog.text
+    scene.watch.missed(NOT_FOUND, age=50)
+    assert "Cannot see" in caplog.text
+
+
 def test_lost_track():
     """After twelve hours of nothing but failures the wait ends, and says that the run may go on."""
     scene = Scene(RUNNING, UNREACHABLE, repeat_last=True)
