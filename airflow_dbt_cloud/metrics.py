@@ -8,10 +8,10 @@ name                              kind     what it tells
 `dbt_cloud.runs_resumed`          counter  runs that a retry took up instead of starting another
 `dbt_cloud.attempts_superseded`   counter  tries that gave way to a later try of the same task
 `dbt_cloud.runs_cancelled`        counter  runs that were cancelled with their task
-`dbt_cloud.requests`              counter  requests that the poller of a triggerer sent
+`dbt_cloud.requests`              counter  requests that a triggerer sent to see how runs are
 `dbt_cloud.rate_limited`          counter  those of them that were answered 429
-`dbt_cloud.runs_waiting`          gauge    runs that a triggerer waits for in one account
-`dbt_cloud.oldest_poll_age`       gauge    seconds since an answer, for the run of them without one longest
+`dbt_cloud.runs_waiting`          gauge    runs that a triggerer waits for
+`dbt_cloud.oldest_poll_age`       gauge    seconds since it asked for that run for which this is longest ago
 ================================  =======  ==============================================================
 
 A number that cannot be sent is lost, and disturbs nobody.
@@ -20,6 +20,10 @@ A number that cannot be sent is lost, and disturbs nobody.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_dbt_cloud.poller import Figures
 
 __all__ = [
     "ATTEMPTS_SUPERSEDED",
@@ -32,6 +36,7 @@ __all__ = [
     "RUNS_WAITING",
     "count",
     "gauge",
+    "report",
 ]
 
 log = logging.getLogger(__name__)
@@ -46,13 +51,22 @@ RUNS_WAITING = "dbt_cloud.runs_waiting"
 OLDEST_POLL_AGE = "dbt_cloud.oldest_poll_age"
 
 
-def count(name: str) -> None:
-    """Add one to a counter."""
+def report(figures: Figures) -> None:
+    """Send how the pollers of a triggerer fare."""
+    gauge(RUNS_WAITING, figures.runs_waiting)
+    gauge(OLDEST_POLL_AGE, figures.oldest_poll_age)
+    for name, times in ((REQUESTS, figures.requests), (RATE_LIMITED, figures.rate_limited)):
+        if times:
+            count(name, times)
+
+
+def count(name: str, times: int = 1) -> None:
+    """Add to a counter."""
     try:
         # Here, so that a DAG file which only declares tasks does not pay for it.
         from airflow.sdk.observability.stats import Stats
 
-        Stats.incr(name)
+        Stats.incr(name, times)
     except Exception as error:  # noqa: BLE001 - a number is not worth a task
         log.debug("The metric %s is lost: %s", name, error)
 

@@ -45,12 +45,12 @@ from airflow_dbt_cloud.models import TERMINAL
 from airflow_dbt_cloud.retries import pause_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from airflow_dbt_cloud.credentials import Credentials
     from airflow_dbt_cloud.models import Run
 
-__all__ = ["Followed", "Poller", "get_poller"]
+__all__ = ["Figures", "Followed", "Poller", "get_poller"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ FULL_LOOK_INTERVAL = 60.0
 SINGLY_FOR = 3600.0
 JITTER = (0.85, 1.0)
 NEVER = float("inf")
+# As often as statsd flushes.
+REPORT_INTERVAL = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -127,11 +129,15 @@ class Poller:
 
     :param client: asks dbt Cloud.
     :param budget: the requests that may be sent, shared with other pollers.
+
+    `requests` and `rate_limited` count what it has sent so far, and how much of that was answered 429.
     """
 
     def __init__(self, client: AsyncClient, *, budget: Budget) -> None:
         self._client = client
         self._budget = budget
+        self.requests = 0
+        self.rate_limited = 0
         self._table: dict[int, Followed] = {}
         self._due: list[tuple[float, int]] = []
         self._task: asyncio.Task[None] | None = None
@@ -143,6 +149,11 @@ class Poller:
     def client(self) -> AsyncClient:
         """What asks dbt Cloud, for questions about one run."""
         return self._client
+
+    @property
+    def followed(self) -> Collection[Followed]:
+        """The runs that somebody follows."""
+        return self._table.values()
 
     @contextmanager
     def follow(self, run_id: int, interval: float) -> Iterator[Followed]:
@@ -266,6 +277,7 @@ class Poller:
             for followed in batch:
                 followed.error, followed.asked = error, sent
             if isinstance(error, DbtCloudRateLimited):
+                self.rate_limited += 1
                 self._paused_until = asyncio.get_running_loop().time() + pause_after(error, 1)
                 log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
         except _BatchRefused as refusal:
@@ -305,12 +317,14 @@ class Poller:
 
     async def _look_at(self, followed: Followed) -> None:
         now = asyncio.get_running_loop().time()
+        self.requests += 1
         try:
             self._saw(followed, await self._client.get_run(followed.id), now)
         except DbtCloudNotFound as error:
             followed.error, followed.asked = error, now
 
     async def _list(self, ids: list[int], *, is_full: bool) -> dict[int, Run]:
+        self.requests += 1
         try:
             runs = await self._client.list_runs(ids, statuses=() if is_full else sorted(TERMINAL))
         except DbtCloudInvalidRequest as error:
@@ -341,20 +355,60 @@ class _BatchRefused(Exception):
     """dbt Cloud does not answer questions for many runs at once as we expect it."""
 
 
-class _Pollers(dict[Hashable, Poller]):
-    """The pollers of one event loop, by how they reach their account, and the budget that they share."""
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How all pollers of an event loop fare; `requests` and `rate_limited` are those since the last time."""
 
-    def __init__(self, requests_per_minute: float) -> None:
+    runs_waiting: int
+    oldest_poll_age: float
+    requests: int
+    rate_limited: int
+
+
+class _Pollers(dict[Hashable, Poller]):
+    """The pollers of one event loop, by how they reach their account, and what they have in common."""
+
+    def __init__(self, requests_per_minute: float, report: Callable[[Figures], None] | None) -> None:
         super().__init__()
         # The loop's clock, as for all that is due; asked for late: the registry must not hold the loop.
         self.budget = Budget(requests_per_minute, clock=lambda: asyncio.get_running_loop().time())
+        self._report = report
+        self._is_reporting = False
+        self._requests = self._rate_limited = 0
+
+    def keep_reporting(self) -> None:
+        """Report from now on, until nobody follows a run."""
+        if self._report is not None and not self._is_reporting:
+            self._is_reporting = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(REPORT_INTERVAL, self._report_once, context=contextvars.Context())
+
+    def _report_once(self) -> None:
+        figures = self._figures(asyncio.get_running_loop().time())
+        self._is_reporting = False
+        if figures.runs_waiting:
+            self.keep_reporting()
+        if self._report is not None:
+            self._report(figures)
+
+    def _figures(self, now: float) -> Figures:
+        asked = [followed.asked for poller in self.values() for followed in poller.followed]
+        requests = sum(poller.requests for poller in self.values())
+        limited = sum(poller.rate_limited for poller in self.values())
+        new = requests - self._requests, limited - self._rate_limited
+        self._requests, self._rate_limited = requests, limited
+        return Figures(len(asked), now - min(asked, default=now), *new)
 
 
 _registry: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pollers] = WeakKeyDictionary()
 
 
 def get_poller(
-    key: Hashable, connect: Callable[[], Awaitable[Credentials]], *, requests_per_minute: float
+    key: Hashable,
+    connect: Callable[[], Awaitable[Credentials]],
+    *,
+    requests_per_minute: float,
+    report: Callable[[Figures], None] | None = None,
 ) -> Poller:
     """
     Return the running loop's poller for `key`, made at the first call.
@@ -362,9 +416,11 @@ def get_poller(
     :param key: names the account and how to reach it.
     :param connect: see `AsyncClient`; must hold on to nobody who may go.
     :param requests_per_minute: that all pollers of the loop may send together, from now on.
+    :param report: told every ten seconds how they fare, while somebody follows a run; the loop's first one.
     """
-    pollers = _registry.setdefault(asyncio.get_running_loop(), _Pollers(requests_per_minute))
+    pollers = _registry.setdefault(asyncio.get_running_loop(), _Pollers(requests_per_minute, report))
     pollers.budget.per_minute = requests_per_minute
+    pollers.keep_reporting()
     if key not in pollers:
         pollers[key] = Poller(AsyncClient(connect), budget=pollers.budget)
     return pollers[key]

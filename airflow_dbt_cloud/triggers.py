@@ -19,7 +19,7 @@ from airflow.sdk.log import mask_secret
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_dbt_cloud import options
+from airflow_dbt_cloud import metrics, options
 from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
@@ -250,8 +250,10 @@ class DbtCloudRunJobTrigger(BaseTrigger):
                 self.log.warning("%s Cancelling again in %d s.", error, pause)
                 await asyncio.sleep(pause)
             else:
-                return
-        await client.cancel_run(self.run_id)
+                break
+        else:
+            await client.cancel_run(self.run_id)
+        metrics.count(metrics.RUNS_CANCELLED)
 
     async def _wait(self) -> RunEvent:
         watch = Watch(
@@ -309,7 +311,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         seconds = self.hook_params.get("timeout_seconds")
         way = (self.conn_id, self.account_id, self.host, self.run_account_id, seconds)
         limit = self._option(options.requests_per_minute)
-        return get_poller(way, partial(_connect, *way), requests_per_minute=limit)
+        return get_poller(way, partial(_connect, *way), requests_per_minute=limit, report=metrics.report)
 
     def _option(self, read: Callable[[], float]) -> float:
         try:

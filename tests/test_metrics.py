@@ -12,8 +12,8 @@ class Stats:
         self.sent = []
         self.error = None
 
-    def incr(self, name):
-        self._send("incr", name)
+    def incr(self, name, count=1):
+        self._send("incr", name, count)
 
     def gauge(self, name, value):
         self._send("gauge", name, value)
@@ -36,7 +36,7 @@ def test_numbers_are_airflows(stats):
     """Counters and gauges go where those of Airflow go."""
     metrics.count(metrics.RUNS_STARTED)
     metrics.gauge(metrics.RUNS_WAITING, 7)
-    assert stats.sent == [("incr", "dbt_cloud.runs_started"), ("gauge", "dbt_cloud.runs_waiting", 7)]
+    assert stats.sent == [("incr", "dbt_cloud.runs_started", 1), ("gauge", "dbt_cloud.runs_waiting", 7)]
 
 
 def test_every_number_is_described():

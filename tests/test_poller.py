@@ -507,6 +507,34 @@ def test_the_budget_is_shared(loop, cloud, connection, inline_threads):
     assert loop.elapsed == pytest.approx(25 * 60 / 500, abs=0.01)
 
 
+def test_figures(loop, cloud, connection, inline_threads, reply):
+    """Every ten seconds the pollers of a loop tell together how they fare, and once more when all is done."""
+    cloud.statuses = {7: 3, 8: 3, 9: 3}
+    cloud.answers = [reply(429, None, "slow down", {"Retry-After": "60"})]
+    after(loop, 85, lambda: cloud.statuses.update({7: 10, 8: 10, 9: 10}))
+    told = []
+
+    async def follow(run_id):
+        key = "one" if run_id == 9 else "two"
+        poller = get_poller(key, connection, requests_per_minute=500, report=told.append)
+        poller.client._threads = inline_threads
+        await ended(poller, run_id)
+
+    async def follow_all():
+        await asyncio.gather(*map(follow, cloud.statuses))
+        await asyncio.sleep(1000)
+
+    loop.run_until_complete(follow_all())
+    assert [figures.runs_waiting for figures in told[:8]] == [3] * 8
+    assert told[-1].runs_waiting == 0
+    assert len(told) <= 11
+    assert sum(figures.requests for figures in told) == len(cloud.requests)
+    assert sum(figures.rate_limited for figures in told) == 1
+    # One of the two pollers was silent for a minute.
+    assert 50 <= max(figures.oldest_poll_age for figures in told) <= 70
+    assert told[0].oldest_poll_age <= 10
+
+
 def test_the_registry_forgets_loops(cloud, connection, inline_threads):
     """A loop that is gone takes its pollers with it."""
     cloud.statuses = {7: 10}

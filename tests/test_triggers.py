@@ -627,6 +627,43 @@ def test_option_that_cannot_be_meant(loop, cloud, make, monkeypatch, option):
     assert "The default holds." in warning
 
 
+# Metrics
+
+
+@pytest.fixture
+def stats(monkeypatch):
+    """Stand in for Airflow's stats, and return what is sent by name."""
+    sent = {}
+
+    class Stats:
+        def incr(self, name, count=1):
+            sent.setdefault(name, []).append(count)
+
+        def gauge(self, name, value):
+            sent.setdefault(name, []).append(value)
+
+    monkeypatch.setattr("airflow.sdk.observability.stats.Stats", Stats())
+    return sent
+
+
+def test_metrics(loop, cloud, make, stats, reply):
+    """Airflow's stats learn what the triggers of a triggerer wait for, and what they ask."""
+    end(loop, cloud, 35)
+    cloud.answers = [None, reply(429, None, "slow down", {"Retry-After": "5"})]
+
+    async def follow_and_go_on():
+        await fired(make())
+        await asyncio.sleep(100)
+
+    loop.run_until_complete(follow_and_go_on())
+    *before, last = stats["dbt_cloud.runs_waiting"]
+    assert set(before) == {1}
+    assert last == 0
+    assert sum(stats["dbt_cloud.requests"]) == len(cloud.requests)
+    assert stats["dbt_cloud.rate_limited"] == [1]
+    assert 0 < max(stats["dbt_cloud.oldest_poll_age"]) <= 15
+
+
 # Secrets and logs
 
 
@@ -894,12 +931,20 @@ def test_no_supervisor(cloud, make, kill):
     assert cloud.cancelled == []
 
 
-def test_dbt_cloud_refuses_the_cancel(cloud, make, airflow, kill, reply):
+def test_cancelled_runs_are_counted(make, airflow, kill, stats):
+    """A run that a trigger cancels is counted."""
+    airflow.state = "failed"
+    kill(make())
+    assert stats["dbt_cloud.runs_cancelled"] == [1]
+
+
+def test_dbt_cloud_refuses_the_cancel(cloud, make, airflow, kill, stats, reply):
     """A cancel that dbt Cloud refuses is a line in the task's log, and no error."""
     airflow.state = "failed"
     cloud.cancel_answer = reply(403, None, "This token may not cancel.")
     lines = kill(make())
     assert "This token may not cancel." in lines[-1]["event"]
+    assert "dbt_cloud.runs_cancelled" not in stats
 
 
 def test_dbt_cloud_cannot_cancel_now(loop, cloud, make, airflow, kill, reply):
