@@ -19,7 +19,7 @@ class Budget:
     :param clock: seconds that only grow.
     """
 
-    def __init__(self, per_minute: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_minute: float = 500.0, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
         self._clock = clock
         self._next = 0.0

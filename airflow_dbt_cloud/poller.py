@@ -25,7 +25,6 @@ import heapq
 import logging
 import random
 from collections.abc import Hashable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -45,7 +44,8 @@ from airflow_dbt_cloud.models import TERMINAL
 from airflow_dbt_cloud.retries import pause_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow_dbt_cloud.credentials import Credentials
     from airflow_dbt_cloud.models import Run
@@ -155,32 +155,34 @@ class Poller:
         """The runs that somebody follows."""
         return self._table.values()
 
-    @contextmanager
-    def follow(self, run_id: int, interval: float) -> Iterator[Followed]:
+    def follow(self, run_id: int, interval: float) -> AbstractContextManager[Followed]:
         """
         Follow a run for as long as the context lasts.
 
         :param interval: seconds between two questions; of several followers the shortest counts.
         """
-        loop = asyncio.get_running_loop()
+        return _Following(self, run_id, interval)
+
+    def join(self, run_id: int, interval: float) -> Followed:
+        """Begin to follow a run; `leave` must follow."""
         followed = self._table.get(run_id)
         if followed is None:
-            now = loop.time()
-            followed = Followed(run_id, interval, seen_in_full=now, asked=now)
-            self._table[run_id] = followed
+            now = asyncio.get_running_loop().time()
+            followed = self._table[run_id] = Followed(run_id, interval, seen_in_full=now, asked=now)
             # Anywhere in the interval, so that runs that were started together are not asked for together.
             self._schedule([followed], spread=(0.1, 1.0))
         followed.interval = min(followed.interval, interval)
         followed.followers += 1
         self._run()
-        try:
-            yield followed
-        finally:
-            followed.followers -= 1
-            if not followed.followers and self._table.get(run_id) is followed:
-                del self._table[run_id]
-                if not self._table:
-                    self._wake()
+        return followed
+
+    def leave(self, followed: Followed) -> None:
+        """Follow a run no longer."""
+        followed.followers -= 1
+        if not followed.followers and self._table.get(followed.id) is followed:
+            del self._table[followed.id]
+            if not self._table:
+                self._wake()
 
     def hurry(self, followed: Followed) -> None:
         """Ask for a run now, with those that are due, and wake whoever waits for it when that is answered."""
@@ -351,6 +353,24 @@ class Poller:
         self._singly_until = now + SINGLY_FOR
 
 
+@dataclass(slots=True, eq=False)
+class _Following:
+    """The context of somebody who follows a run; a generator's would weigh half a kilobyte."""
+
+    poller: Poller
+    run_id: int
+    interval: float
+    followed: Followed | None = None
+
+    def __enter__(self) -> Followed:
+        self.followed = self.poller.join(self.run_id, self.interval)
+        return self.followed
+
+    def __exit__(self, *_: object) -> None:
+        if self.followed is not None:
+            self.poller.leave(self.followed)
+
+
 class _BatchRefused(Exception):
     """dbt Cloud does not answer questions for many runs at once as we expect it."""
 
@@ -368,10 +388,10 @@ class Figures:
 class _Pollers(dict[Hashable, Poller]):
     """The pollers of one event loop, by how they reach their account, and what they have in common."""
 
-    def __init__(self, requests_per_minute: float, report: Callable[[Figures], None] | None) -> None:
+    def __init__(self, report: Callable[[Figures], None] | None) -> None:
         super().__init__()
         # The loop's clock, as for all that is due; asked for late: the registry must not hold the loop.
-        self.budget = Budget(requests_per_minute, clock=lambda: asyncio.get_running_loop().time())
+        self.budget = Budget(clock=lambda: asyncio.get_running_loop().time())
         self._report = report
         self._is_reporting = False
         self._requests = self._rate_limited = 0
@@ -407,7 +427,7 @@ def get_poller(
     key: Hashable,
     connect: Callable[[], Awaitable[Credentials]],
     *,
-    requests_per_minute: float,
+    requests_per_minute: Callable[[], float],
     report: Callable[[Figures], None] | None = None,
 ) -> Poller:
     """
@@ -415,12 +435,15 @@ def get_poller(
 
     :param key: names the account and how to reach it.
     :param connect: see `AsyncClient`; must hold on to nobody who may go.
-    :param requests_per_minute: that all pollers of the loop may send together, from now on.
+    :param requests_per_minute: returns what all pollers of the loop may send together; asked for each poller.
     :param report: told every ten seconds how they fare, while somebody follows a run; the loop's first one.
     """
-    pollers = _registry.setdefault(asyncio.get_running_loop(), _Pollers(requests_per_minute, report))
-    pollers.budget.per_minute = requests_per_minute
-    pollers.keep_reporting()
+    loop = asyncio.get_running_loop()
+    pollers = _registry.get(loop)
+    if pollers is None:
+        pollers = _registry[loop] = _Pollers(report)
     if key not in pollers:
+        pollers.budget.per_minute = requests_per_minute()
         pollers[key] = Poller(AsyncClient(connect), budget=pollers.budget)
+    pollers.keep_reporting()
     return pollers[key]

@@ -310,7 +310,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
     def _poller(self) -> Poller:
         seconds = self.hook_params.get("timeout_seconds")
         way = (self.conn_id, self.account_id, self.host, self.run_account_id, seconds)
-        limit = self._option(options.requests_per_minute)
+        limit = partial(self._option, options.requests_per_minute)
         return get_poller(way, partial(_connect, *way), requests_per_minute=limit, report=metrics.report)
 
     def _option(self, read: Callable[[], float]) -> float:

@@ -61,6 +61,18 @@ class Watch:
     :param clock: the time, in seconds since the epoch; default `time.time`.
     """
 
+    # A triggerer holds thousands.
+    __slots__ = (
+        "_began",
+        "_clock",
+        "_end_time",
+        "_failing_since",
+        "_log",
+        "_lost_track_after",
+        "_reminded",
+        "run",
+    )
+
     def __init__(
         self,
         run: Run,

@@ -483,7 +483,7 @@ def test_one_poller_for_each_key_and_loop(connection):
     """Whoever has the same way to dbt Cloud shares a poller, on the same event loop."""
 
     async def pollers():
-        return tuple(get_poller(key, connection, requests_per_minute=500) for key in "aab")
+        return tuple(get_poller(key, connection, requests_per_minute=lambda: 500) for key in "aab")
 
     first, again, other = asyncio.run(pollers())
     assert first is again
@@ -496,7 +496,7 @@ def test_the_budget_is_shared(loop, cloud, connection, inline_threads):
     cloud.statuses = {7: 10}
 
     async def follow(key):
-        poller = get_poller(key, connection, requests_per_minute=500)
+        poller = get_poller(key, connection, requests_per_minute=lambda: 500)
         poller.client._threads = inline_threads
         await ended(poller, 7, interval=0.001)
 
@@ -516,7 +516,7 @@ def test_figures(loop, cloud, connection, inline_threads, reply):
 
     async def follow(run_id):
         key = "one" if run_id == 9 else "two"
-        poller = get_poller(key, connection, requests_per_minute=500, report=told.append)
+        poller = get_poller(key, connection, requests_per_minute=lambda: 500, report=told.append)
         poller.client._threads = inline_threads
         await ended(poller, run_id)
 
@@ -543,7 +543,7 @@ def test_the_registry_forgets_loops(cloud, connection, inline_threads):
         loop = asyncio.new_event_loop()
 
         async def follow():
-            poller = get_poller("x", connection, requests_per_minute=500)
+            poller = get_poller("x", connection, requests_per_minute=lambda: 500)
             poller.client._threads = inline_threads
             await ended(poller, 7, interval=0.01, within=5)
             await asyncio.sleep(0.01)
