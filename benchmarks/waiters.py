@@ -86,7 +86,11 @@ async def measure(kind: str, runs: int, interval: float, url: str) -> dict[str, 
     stalls: list[float] = []
     watcher = asyncio.create_task(watch_the_loop(stalls))
     cpu_before, memory_before, peak = cpu(), memory(), 0.0
-    tasks = [asyncio.create_task(follow(kind, run_id, interval, began)) for run_id in range(1, runs + 1)]
+    tasks = []
+    for run_id in range(1, runs + 1):
+        tasks.append(asyncio.create_task(follow(kind, run_id, interval, began)))
+        # As a triggerer starts them: it lets the loop go on after each.
+        await asyncio.sleep(0)
     while not all(task.done() for task in tasks):
         await asyncio.sleep(1)
         peak = max(peak, memory())
