@@ -64,15 +64,19 @@ class Airflow:
         token = requests.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def start_component(self, component: str, *, name: str = "") -> Process:
+    def start_component(
+        self, component: str, *, name: str = "", environment: Mapping[str, str] | None = None
+    ) -> Process:
         """
         Start one component, with its log in the home.
 
         :param name: what to call it, if it is the second of its kind.
+        :param environment: further environment variables for this one.
         """
         command = [sys.executable, "-m", "airflow", component, *COMPONENTS[component]]
         log = self._home / f"{name or component}.log"
-        process = Process(f"Airflow's {name or component}", command, env=self.environment, log=log)
+        env = {**self.environment, **(environment or {})}
+        process = Process(f"Airflow's {name or component}", command, env=env, log=log)
         self.processes[name or component] = process
         return process
 

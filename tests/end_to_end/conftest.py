@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from airflow_dbt_cloud.client import Client
 from airflow_dbt_cloud.credentials import Credentials
 from demo.airflow import Airflow
-from demo.dbt_cloud import DbtCloud
+from demo.dbt_cloud import TOKEN, DbtCloud
 from demo.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,8 @@ class Stack:
     medium_job = 70403100000005
     hourly_job = 70403100000002
     failing_job = 70403100000003
+    fleet_job = 70403100000011
+    network_job = 70403100000012
 
     airflow: Airflow
     dbt_cloud: DbtCloud
@@ -78,6 +81,25 @@ class Stack:
             what=f"Run {run_id} to get status {statuses}",
         )
         return self.client.get_run(run_id, include_related=["trigger", "audit"])
+
+    def fault(self, kind, **keys):
+        """Make the local dbt Cloud misbehave; give `times`, because later tests meet it, too."""
+        self._ask_dbt_cloud("POST", "faults", {"kind": kind, **keys})
+
+    def request_counts(self):
+        """Return how often dbt Cloud was asked for lists of runs and for single runs."""
+        counts = self._ask_dbt_cloud("GET", "requests")
+        return tuple(
+            sum(count for path, count in counts.items() if path.startswith("GET ") and path.endswith(end))
+            for end in ("/runs/", "/runs/{run_id}/")
+        )
+
+    def _ask_dbt_cloud(self, method, path, json=None):
+        url = f"{self.dbt_cloud.url}/local/{path}/"
+        headers = {"Authorization": f"Token {TOKEN}"}
+        response = requests.request(method, url, headers=headers, json=json, timeout=10)
+        response.raise_for_status()
+        return response.json()
 
     def log(self, dag_run, task_id, try_number=1):
         """Return what a task's log says."""

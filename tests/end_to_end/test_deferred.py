@@ -3,9 +3,7 @@
 import signal
 
 import pytest
-import requests
 
-from demo.dbt_cloud import TOKEN
 from demo.processes import wait_until
 
 pytestmark = pytest.mark.slow
@@ -102,15 +100,9 @@ def test_sensors(stack):
         )
 
 
-def status_requests(stack):
-    """Return how often the local server was asked for lists and for single runs."""
-    url = f"{stack.dbt_cloud.url}/local/requests/"
-    return requests.get(url, headers={"Authorization": f"Token {TOKEN}"}, timeout=10).json()
-
-
 def test_one_poller_for_many(stack):
     """Twenty deferred tasks ask as often as one would."""
-    before = status_requests(stack)
+    before = stack.request_counts()
     dag_run = stack.run("deferred_many")
     wait_until(
         lambda: len([t for t in stack.airflow.tasks(*dag_run) if t["state"] in {"success", "failed"}]) == 20,
@@ -120,11 +112,7 @@ def test_one_poller_for_many(stack):
     tasks = stack.airflow.tasks(*dag_run)
     assert {task["state"] for task in tasks} == {"success"}
     assert sorted(task["map_index"] for task in tasks) == list(range(20))
-    after = status_requests(stack)
-    lists, gets = (
-        sum(after[key] - before.get(key, 0) for key in after if key.endswith(path))
-        for path in ("/runs/", "/runs/{run_id}/")
-    )
+    lists, gets = (after - count for after, count in zip(stack.request_counts(), before, strict=True))
     # Each task asks once before it is deferred; then one poller asks for all of them every five seconds.
     assert gets == 20
     assert lists <= 24

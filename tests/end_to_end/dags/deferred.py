@@ -26,6 +26,9 @@ with DAG("deferred_with_a_limit", start_date=START, schedule=None):
 with DAG("deferred_with_a_timeout", start_date=START, schedule=None):
     DbtCloudRunJobOperator(task_id="build", job_id=JOB, check_interval=5, timeout=10, deferrable=True)
 
+with DAG("deferred_for_half_an_hour", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, check_interval=5, timeout=1800, deferrable=True)
+
 with DAG("deferred_many", start_date=START, schedule=None):
     DbtCloudRunJobOperator.partial(
         task_id="build", steps_override=["dbt parse"], check_interval=5, deferrable=True
