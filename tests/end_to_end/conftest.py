@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,19 @@ from demo.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_dags"
+# How many stories are told at the same time.
+TELLERS = 8
+# What production does within minutes happens within seconds.
+IN_A_HURRY = {
+    "AIRFLOW__CORE__PARALLELISM": "12",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "3",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "2",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+}
 
 
 @dataclass
@@ -119,18 +133,41 @@ def stack(tmp_path_factory):
         "FERRY_WAREHOUSE": str(state / "warehouse" / "production.duckdb"),
     }
     faults = [f"slow_start:wait=120,job_id={Stack.slow_job}", f"slow_start:wait=30,job_id={Stack.medium_job}"]
-    slow = [word for fault in faults for word in ("--fault", fault)]
+    # Runs that hang need no processor.
+    options = ["--run-slots", "100", *(word for fault in faults for word in ("--fault", fault))]
     with DbtCloud(
-        EXAMPLES / "project", state, log=home / "dbt-cloud.log", environment=shared, options=slow
+        EXAMPLES / "project", state, log=home / "dbt-cloud.log", environment=shared, options=options
     ) as dbt_cloud:
         dbt_cloud.wait_until_ready()
         airflow = Airflow(
             home / "airflow",
             [EXAMPLES, Path(__file__).parent / "dags"],
-            environment={**shared, "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": dbt_cloud.connection_json()},
+            environment={
+                **shared,
+                **IN_A_HURRY,
+                "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": dbt_cloud.connection_json(),
+            },
         )
         try:
             airflow.start()
             yield Stack(airflow, dbt_cloud, Client(Credentials(**dbt_cloud.credentials())), home)
         finally:
             airflow.stop()
+
+
+@pytest.fixture(scope="module")
+def told(request, stack):
+    """
+    Tell all selected stories of a module at the same time, because each of them mostly waits.
+
+    Gives a future for each: a story is a function that takes the stack, and raises if it sees what should not
+    be. A test has one as its parameter `story`.
+    """
+    stories = [
+        item.callspec.params["story"]
+        for item in request.session.items
+        if item.module is request.module and "story" in getattr(item, "fixturenames", ())
+    ]
+    with ThreadPoolExecutor(TELLERS, thread_name_prefix="story") as pool:
+        yield {story: pool.submit(story, stack) for story in stories}
+        pool.shutdown(cancel_futures=True)
