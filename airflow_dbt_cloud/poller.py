@@ -68,9 +68,9 @@ class Followed:
     """
     A run that somebody follows.
 
-    `outcome` is the run when it has ended, or why it cannot be followed any more. Until then, `run` is how it
-    was last seen in full, and `error` why the last question failed, None if it did not. `asked` is when that
-    question was sent. Times are the loop's.
+    `outcome` is the run when it has ended, or why it cannot be followed any more. Until then, `status` is how
+    it was when all runs were last asked for, 0 before that, and `error` why the last question failed, None if
+    it did not. `asked` is when that question was sent. Times are the loop's.
     """
 
     id: int
@@ -80,7 +80,7 @@ class Followed:
     due: float = NEVER
     hurried: float = NEVER
     followers: int = 0
-    run: Run | None = None
+    status: int = 0
     error: DbtCloudError | None = field(default=None, repr=False)
     outcome: Run | Exception | None = field(default=None, repr=False)
     waiting: list[asyncio.Future[None]] = field(default_factory=list, repr=False)
@@ -338,7 +338,7 @@ class Poller:
         return seen
 
     def _saw(self, followed: Followed, run: Run, now: float) -> None:
-        followed.run, followed.error, followed.asked = run, None, now
+        followed.status, followed.error, followed.asked = run.status, None, now
         if run.is_terminal:
             followed.end(run)
 

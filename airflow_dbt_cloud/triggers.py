@@ -8,6 +8,7 @@ what is its task's own: the deadlines, the log, and the question whether a perso
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -37,12 +38,12 @@ from airflow_dbt_cloud.waiting import Watch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from airflow_dbt_cloud.poller import Poller
+    from airflow_dbt_cloud.poller import Followed, Poller
 
 __all__ = ["DbtCloudRunJobTrigger", "RunEvent"]
 
-# How long at most a trigger sleeps before it looks at its deadline and at how the poller fares.
-GLANCE = 60.0
+# How long a trigger sleeps before it looks at its deadline and at how the poller fares: not all at once.
+GLANCE = (30.0, 60.0)
 # How long at most it waits for the last answer at its deadline: as long as one request may take. While dbt
 # Cloud wants to be left alone for longer than that, there is none.
 LAST_PATIENCE = 30.0
@@ -260,11 +261,25 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             Run(id=self.run_id, status=0, href=self.run_url),
             end_time=None if self._deadline == float("inf") else self._deadline,
             lost_track_after=self._option(options.lost_track_after),
-            log=self.log,
+            # One for all: ten thousand of them would weigh megabytes.
+            log=self.logger(),
         )
         poller = self._poller()
         try:
-            run = await self._follow(watch, poller)
+            with poller.follow(self.run_id, self.poll_interval) as followed:
+                run = None
+                while run is None:
+                    is_over = watch.remaining <= 0
+                    if is_over:
+                        # Through the poller: whoever has the same deadline asks with us.
+                        poller.hurry(followed)
+                    nap = LAST_PATIENCE if is_over else min(random.uniform(*GLANCE), watch.remaining)
+                    run = await followed.wait(nap)
+                    if run is None:
+                        _take_note(watch, followed)
+                        if is_over:
+                            # Unless the clock was put back meanwhile.
+                            watch.check_deadline()
         except DbtCloudWaitTimeout as error:
             if self._is_past_execution_deadline:
                 return self._event("execution_timeout", "The task's execution_timeout is over.")
@@ -276,25 +291,6 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         return replace(
             self._event("ended", run.status_message), status=run.status, href=run.href or self.run_url
         )
-
-    async def _follow(self, watch: Watch, poller: Poller) -> Run:
-        clock = asyncio.get_running_loop().time
-        with poller.follow(self.run_id, self.poll_interval) as followed:
-            while True:
-                is_over = watch.remaining <= 0
-                if is_over:
-                    # Through the poller: whoever has the same deadline asks with us.
-                    poller.hurry(followed)
-                run = await followed.wait(LAST_PATIENCE if is_over else min(GLANCE, watch.remaining))
-                if run is not None:
-                    return run
-                if followed.error is not None:
-                    watch.missed(followed.error, age=clock() - followed.asked)
-                else:
-                    watch.saw(followed.run or watch.run)
-                if is_over:
-                    # Unless the clock was put back meanwhile.
-                    watch.check_deadline()
 
     def _event(self, outcome: str, message: str) -> RunEvent:
         return RunEvent(outcome=outcome, run_id=self.run_id, message=message, href=self.run_url)
@@ -354,6 +350,13 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         if isinstance(run_id, int) and run_id != self.run_id:
             return f"a person cleared the task (it is at run {run_id} now)"
         return ""
+
+
+def _take_note(watch: Watch, followed: Followed) -> None:
+    if followed.error is None:
+        watch.saw(replace(watch.run, status=followed.status))
+    else:
+        watch.missed(followed.error, age=asyncio.get_running_loop().time() - followed.asked)
 
 
 async def _ask_airflow(question: Any, kind: type[Answer]) -> Answer:

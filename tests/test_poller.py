@@ -126,9 +126,9 @@ def test_states_are_known(loop, cloud, poller):
     async def look():
         with poller.follow(7, 10) as followed:
             assert await followed.wait(75) is None
-            return followed.run
+            return followed.status
 
-    assert loop.run_until_complete(look()).status == 3
+    assert loop.run_until_complete(look()) == 3
 
 
 def test_nobody_is_asked_about(loop, cloud, poller):
