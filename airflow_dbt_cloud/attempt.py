@@ -89,19 +89,10 @@ class Attempt:
         self._find: Callable[[Client], Run | None] | None = None
         self._run: Run | None = None
         self._is_own = True
+        self._is_killed = False
         self._ending = ""
         self._is_over = threading.Event()
         self._is_a_persons_wish = False
-
-    def check(self) -> None:
-        """
-        Make sure that it is not too late to start a run.
-
-        :raises DbtCloudError: the task is killed.
-        """
-        if self._ending:
-            msg = f"No dbt Cloud run was started: {self._ending}."
-            raise DbtCloudError(msg)
 
     def is_starting(self, find: Callable[[Client], Run | None]) -> None:
         """
@@ -125,19 +116,29 @@ class Attempt:
         if is_too_late:
             if self._is_a_persons_wish:
                 self.cancel(self._ending)
-            raise DbtCloudWaitInterrupted(run, self._ending)
+            raise self._interruption()
 
     def pause(self, seconds: float) -> None:
         """
-        Sleep.
+        Sleep; a task that is killed does not go on from here.
 
+        :param seconds: 0 only makes sure that it is not killed.
         :raises DbtCloudWaitInterrupted: the task is killed; says whether the run goes on.
         :raises DbtCloudError: the task is killed, and there is no run yet.
         """
-        if self._is_over.wait(seconds):
-            if self._run is not None:
-                raise DbtCloudWaitInterrupted(self._run, self._ending)
-            self.check()
+        self._is_over.wait(seconds)
+        if self._is_killed:
+            # The process would end, and with it what may still be cancelling the run.
+            self._is_over.wait(KILL_BUDGET)
+            raise self._interruption()
+
+    def _interruption(self) -> DbtCloudError:
+        ending = self._ending or "Airflow ends this process"
+        if self._run is None:
+            return DbtCloudError(f"This try ends before it has a dbt Cloud run: {ending}.")
+        return DbtCloudWaitInterrupted(
+            self._run, ending if self._is_a_persons_wish else f"{ending}, so the run goes on"
+        )
 
     def cancel(self, why: str, *, within: float | None = None) -> None:
         """
@@ -165,16 +166,15 @@ class Attempt:
 
     def kill(self) -> None:
         """Decide what becomes of the run now that Airflow ends this process; returns at once."""
+        self._is_killed = True
         threading.Thread(target=self._stop, name="dbt-cloud-kill", daemon=True).start()
 
     def _stop(self) -> None:
         deadline = time.monotonic() + KILL_BUDGET
         state = self._ask_state(STATE_BUDGET)
         is_a_persons_wish = state in ENDED_BY_A_PERSON
-        if is_a_persons_wish:
-            ending = f"a person ended the task (its state is {state})"
-        else:
-            ending = f"nobody ended the task (its state is {state or 'unknown'}), so the run goes on"
+        who = "a person" if is_a_persons_wish else "nobody"
+        ending = f"{who} ended the task (its state is {state or 'unknown'})"
         with self._lock:
             self._is_a_persons_wish, self._ending = is_a_persons_wish, ending
         self._log.warning("Airflow ends this process: %s.", ending)

@@ -120,7 +120,7 @@ def decide(
         return Start("no earlier try has left a run")
 
     for left in ours:
-        if left.marker.try_number > mine.try_number or left.marker.clear_number > mine.clear_number:
+        if left.marker.is_later_than(mine):
             return GiveWay(
                 left.run, f"try {left.marker.try_number} of the task has started run {left.run.id}"
             )

@@ -55,6 +55,10 @@ class Marker:
             key=key, max_tries=int(max_tries), clear_number=int(clear_number), try_number=int(try_number)
         )
 
+    def is_later_than(self, other: Marker) -> bool:
+        """Whether this is the marker of a later try of the same task instance, or of a newer clear."""
+        return self.try_number > other.try_number or self.clear_number > other.clear_number
+
     def mark(self, reason: str) -> str:
         """Return a cause that says the reason, as much of it as has room, and then the marker."""
         marker = str(self)

@@ -339,7 +339,6 @@ class DbtCloudRunJobOperator(BaseOperator):
             timeout=self.start_timeout or options.start_timeout(),
             sleep=attempt.pause,
         )
-        attempt.check()
         attempt.is_starting(starting.find_started)
         try:
             taken = starting.take()

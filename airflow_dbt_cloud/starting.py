@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from airflow_dbt_cloud.decisions import GiveWay, Left, Retry, Start, TakeUp, decide, find_ours
 from airflow_dbt_cloud.errors import (
-    DbtCloudApiError,
     DbtCloudError,
     DbtCloudInvalidRequest,
     DbtCloudJobBusy,
-    DbtCloudRateLimited,
+    DbtCloudNotFound,
     DbtCloudServerError,
     DbtCloudStartUnconfirmed,
     DbtCloudSuperseded,
+    DbtCloudUnauthorized,
     DbtCloudUnreachable,
 )
 from airflow_dbt_cloud.markers import Marker
@@ -47,10 +47,13 @@ __all__ = ["Starting", "Taken"]
 MOST_STARTS = 3
 # A request that was sent may still be on its way this many seconds later.
 LOOK_FOR = 120.0
-LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0)
+# Most runs are there at once; the others are looked for rarely, because all tasks may do so at the same time.
+LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 # By how much a worker's clock may be ahead of dbt Cloud's.
 CLOCK_SKEW = timedelta(minutes=10)
 GOING = (DbtCloudJobRunStatus.QUEUED, DbtCloudJobRunStatus.STARTING, DbtCloudJobRunStatus.RUNNING)
+# dbt Cloud says no to what was asked, and has done nothing.
+REFUSALS = (DbtCloudInvalidRequest, DbtCloudNotFound, DbtCloudUnauthorized)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +145,25 @@ class Starting:
                 return self._start()
 
     def find_started(self, client: Client) -> Run | None:
-        """Return the run that this try has started, if it goes and can be seen; asks once."""
-        if self.marker is None:
-            return None
-        return next((run for run in self._runs(client, status__in=GOING) if self._is_mine(run)), None)
+        """
+        Return the run to cancel if the task is killed before `take` has returned; asks once.
+
+        That is one which this try has started, or which an earlier one has left. It goes, and can be seen.
+        """
+        runs = self._runs(client, status__in=GOING) if self.marker else ()
+        return next((run for run in runs if self._is_mine(run) or self._is_of_earlier_try(run)), None)
 
     def cancel_doubles(self, taken: Taken) -> None:
-        """Cancel what else this try has started: of several starts, a lost one may have turned up late."""
-        if taken.starts == 1:
+        """
+        Cancel what else this try has started: of several starts, a lost one may have turned up late.
+
+        Not so with a retry: dbt Cloud refuses a second one of the same run.
+        """
+        if taken.starts == 1 or self._retrying is not None:
             return
         try:
-            mine = self._find_mine()
-            self._cancel(run for run in mine if run.id != taken.run.id and not run.is_terminal)
+            doubles = [run for run in self._find_mine() if run.id != taken.run.id and not run.is_terminal]
+            self._cancel(doubles)
         except DbtCloudError as error:
             self.log.warning("There may be a second run: dbt Cloud cannot be asked. %s", error)
 
@@ -166,18 +176,14 @@ class Starting:
         self._retrying = failed.id
         try:
             return self._send(lambda client: client.retry_run(failed.id))
-        except DbtCloudInvalidRequest as error:
+        except REFUSALS as error:
             self.log.warning("%s Starting a full run instead.", error)
             self._retrying = None
             return self._start()
 
     def _find_other_run(self) -> Taken | None:
         """Look at the job's other runs, and return the one to take up, if that is wanted."""
-        others = [
-            run
-            for run in self._list(status__in=GOING)
-            if self.marker is None or self.marker.key not in run.cause
-        ]
+        others = [run for run in self._list(status__in=GOING) if self._read_own_marker(run) is None]
         if self.if_job_running != "reuse":
             if others:
                 raise DbtCloudJobBusy(others[0], len(others))
@@ -198,6 +204,11 @@ class Starting:
             self.sleep(0.0)
             try:
                 return Taken(ask(self.client.within(self._remaining)), "started", starts=starts)
+            except REFUSALS:
+                # It may be refused because of what the one before has started.
+                if starts > 1 and (mine := self._find_mine()):
+                    return Taken(mine[0], "started", starts=starts)
+                raise
             except (DbtCloudUnreachable, DbtCloudServerError) as error:
                 if self.marker is None or not may_have_taken_effect(error):
                     raise
@@ -235,7 +246,17 @@ class Starting:
     def _is_mine(self, run: Run) -> bool:
         if self._retrying is not None:
             return run.retrying_run_id == self._retrying
-        return self.marker is not None and Marker.read(run.cause) == self.marker
+        return self.marker is not None and self._read_own_marker(run) == self.marker
+
+    def _is_of_earlier_try(self, run: Run) -> bool:
+        marker = self._read_own_marker(run)
+        return marker is not None and self.marker is not None and not marker.is_later_than(self.marker)
+
+    def _read_own_marker(self, run: Run) -> Marker | None:
+        """Return the marker of a run that our task instance has started."""
+        marker = Marker.read(run.cause)
+        is_own = marker is not None and self.marker is not None and marker.key == self.marker.key
+        return marker if is_own and run.retrying_run_id is None else None
 
     def _find_ours(self) -> list[Left]:
         runs = {run.id: run for run in self._list(status__in=GOING)}
@@ -258,9 +279,7 @@ class Starting:
             self.log.info("Cancelling dbt Cloud run %s of this task: %s", run.id, run.cause)
             try:
                 self.client.within(self._remaining).cancel_run(run.id)
-            except (DbtCloudRateLimited, DbtCloudServerError):
-                raise
-            except DbtCloudApiError as error:
+            except REFUSALS as error:
                 self.log.warning("dbt Cloud run %s may go on: it could not be cancelled. %s", run.id, error)
 
     @property

@@ -205,12 +205,12 @@ def test_started_while_airflow_is_asked(hook):
 def test_too_late_to_start(hook, state):
     """A killed task must not start a run any more, and its pauses end."""
     attempt = Attempt(TaskInstance(state), hook, log)
-    attempt.check()
+    attempt.pause(0)
     kill(attempt)
-    with pytest.raises(DbtCloudError, match="No dbt Cloud run was started"):
-        attempt.check()
-    with pytest.raises(DbtCloudError, match="No dbt Cloud run was started"):
-        attempt.pause(3600)
+    for seconds in (0, 3600):
+        with pytest.raises(DbtCloudError, match="This try ends before it has a dbt Cloud run") as caught:
+            attempt.pause(seconds)
+        assert "goes on" not in str(caught.value)
     assert hook.cancelled == []
 
 

@@ -547,7 +547,7 @@ def test_killed_before_the_start(cloud, state):
         return 200, {}, json.dumps(envelope([{"id": 1, "name": "Ferry"}]))
 
     cloud.add_callback(responses.GET, f"{V3}/projects/", callback=answer_late)
-    with pytest.raises(DbtCloudError, match="No dbt Cloud run was started"):
+    with pytest.raises(DbtCloudError, match="This try ends before it has a dbt Cloud run"):
         run(task, TaskInstance(state))
     assert started.call_count == 0
 
