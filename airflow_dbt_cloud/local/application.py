@@ -100,6 +100,7 @@ class Application:
                 return _faulty(fault)
         body = await request.body()
         response = await run_in_threadpool(self._handle, self._authorized, self._api, match, request, body)
+        await asyncio.sleep(sum(fault.wait for fault in faults if fault.kind == "delay_reply"))
         kinds = {fault.kind for fault in faults}
         if "lose_reply" in kinds:
             return None

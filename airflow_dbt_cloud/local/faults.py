@@ -29,6 +29,7 @@ _REQUEST_KINDS: dict[str, frozenset[str]] = {
     "refuse": frozenset(),
     "status": frozenset({"code", "body", "retry_after", "location"}),
     "delay": frozenset({"wait"}),
+    "delay_reply": frozenset({"wait"}),
     "truncate": frozenset(),
 }
 _RUN_KINDS: dict[str, frozenset[str]] = {

@@ -62,6 +62,7 @@ faults, with --fault and POST /local/faults/ (GET lists them, DELETE lifts them)
     refuse              drop the connection before doing anything
     status              answer code=N, with body=json|html|empty, retry_after=S, location=URL
     delay               answer after wait=S seconds
+    delay_reply         do the work, then answer after wait=S seconds
     truncate            answer with the first half of the body
   of runs:
     slow_start          the clone step takes wait=S seconds, and can be cancelled

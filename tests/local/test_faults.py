@@ -1,11 +1,14 @@
 """Tests of `airflow_dbt_cloud.local.faults`: each fault, and which requests and runs it strikes."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from airflow_dbt_cloud.local.faults import Fault, FaultError, read_fault
 from airflow_dbt_cloud.local.records import Status, Step
+
+from .conftest import wait_until
 
 HTML = "text/html; charset=utf-8"
 
@@ -24,6 +27,7 @@ HTML = "text/html; charset=utf-8"
             Fault("refuse", path="runs/\\d{1,3}/", rate=0.5, seed=3),
         ),
         ('{"kind": "slow_start", "wait": 30, "job_id": 7}', Fault("slow_start", wait=30.0, job_id=7)),
+        ("delay_reply:wait=3", Fault("delay_reply", wait=3.0)),
         ("run_status:code=7,wait=10", Fault("run_status", code=7, wait=10.0)),
         ("rotate_token:token=new", Fault("rotate_token", token="new")),
     ],
@@ -48,6 +52,7 @@ def test_grammar(text, expected):
         ("status", "status: the key code is missing"),
         ("status:code=500,body=xml", "body: found 'xml', expected one of json, html, empty"),
         ("delay", "delay: the key wait is missing"),
+        ("delay_reply", "delay_reply: the key wait is missing"),
         ("run_status:wait=1", "run_status: the key code is missing"),
         ("run_status:code=7", "run_status: the key wait is missing"),
         ("run_status:code=20,wait=1", "code: found 20, expected a status that ends no run"),
@@ -168,6 +173,23 @@ def test_truncate(api):
     assert response.content == whole[: len(whole) // 2]
     with pytest.raises(json.JSONDecodeError):
         response.json()
+
+
+@pytest.mark.slow
+def test_delay_reply(server):
+    """A run whose start is answered late is there at once."""
+
+    def newest():
+        return [run["id"] for run in server.api.data("runs/", order_by="-id")][:1]
+
+    server.api.fault("delay_reply", wait=3, method="POST", path="/run/$", times=1)
+    before = newest()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.api.trigger, "Idle")
+        wait_until(lambda: newest() != before, "the run")
+        assert not answer.done()
+    assert [answer.result()["id"]] == newest()
+    server.api.clear_faults()
 
 
 def test_hide_run(api, clock):
