@@ -1,11 +1,14 @@
 """What a killed task decides about its run, with an Airflow and a dbt Cloud that only the tests move."""
 
 import logging
+import re
 import threading
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from airflow_dbt_cloud.attempt import Attempt
+from airflow_dbt_cloud.attempt import Attempt, make_marker
 from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudServerError, DbtCloudWaitInterrupted
 from airflow_dbt_cloud.models import Run
 
@@ -261,3 +264,170 @@ def test_cancel_refused(caplog):
     attempt.cancel("of this test")
     assert "dbt Cloud run 7 may go on: it could not be cancelled." in caplog.text
     assert "busy" in caplog.text
+
+
+def test_a_kill_that_is_not_decided_yet(hook):
+    """From the kill on nothing is started: whoever wants to go on waits for the decision, and then ends."""
+    ti = TaskInstance("failed")
+    ti.gate.clear()
+    attempt = Attempt(ti, hook, log)
+    attempt.is_starting(lambda _: RUN)
+    attempt.kill()
+    threading.Timer(0.05, ti.gate.set).start()
+    with pytest.raises(DbtCloudError, match="a person ended the task"):
+        attempt.pause(0)
+    assert hook.cancelled == [7]
+
+
+def test_a_start_in_flight(hook):
+    """A run whose id is not known yet is looked for by its marker, once, in no time, and cancelled."""
+    asked = []
+
+    def find(client):
+        asked.append(client.patience)
+        return RUN
+
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.is_starting(find)
+    kill(attempt)
+    assert hook.cancelled == [7]
+    (patience,) = asked
+    assert 0.5 <= patience <= 2
+
+
+def test_a_start_in_flight_that_nobody_ended(hook):
+    """A run that is not to be cancelled is not looked for."""
+    attempt = Attempt(TaskInstance("running"), hook, log)
+    attempt.is_starting(lambda _: pytest.fail("asked"))
+    kill(attempt)
+    assert hook.cancelled == []
+
+
+def test_a_start_in_flight_that_left_nothing(hook, caplog):
+    """If there is no run yet, the log says that none was cancelled."""
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.is_starting(lambda _: None)
+    kill(attempt)
+    assert hook.cancelled == []
+    assert "Nothing to cancel" in caplog.text
+
+
+def test_a_start_in_flight_that_cannot_be_looked_for(hook, caplog):
+    """If dbt Cloud cannot be asked for the run, the log says that it may go on."""
+
+    def find(_):
+        raise DbtCloudServerError("GET", "/runs/", 503, "busy")
+
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.is_starting(find)
+    kill(attempt)
+    assert hook.cancelled == []
+    assert "dbt Cloud the run that was being started may go on" in caplog.text
+
+
+def test_a_run_that_is_known_is_not_looked_for(hook):
+    """Once the run is known nobody looks for it."""
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.is_starting(lambda _: pytest.fail("asked"))
+    attempt.started(RUN)
+    kill(attempt)
+    assert hook.cancelled == [7]
+
+
+@pytest.mark.parametrize("is_killed_first", [True, False])
+def test_a_run_of_others(hook, is_killed_first, caplog):
+    """A run that the task did not start goes on, whoever ended the task and whenever."""
+    caplog.set_level(logging.INFO)
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    if is_killed_first:
+        kill(attempt)
+        with pytest.raises(DbtCloudWaitInterrupted):
+            attempt.started(RUN, is_own=False)
+    else:
+        attempt.started(RUN, is_own=False)
+        kill(attempt)
+    attempt.cancel("of this test")
+    assert hook.cancelled == []
+    assert "dbt Cloud run 7 goes on: this task did not start it." in caplog.text
+
+
+@pytest.mark.parametrize("is_killed_first", [True, False])
+def test_a_run_that_shall_go_on(hook, is_killed_first, caplog):
+    """With cancel_on_kill=False the run goes on, also if it was not known when the task was killed."""
+    caplog.set_level(logging.INFO)
+    attempt = Attempt(TaskInstance("failed"), hook, log, cancel_on_kill=False)
+    attempt.is_starting(lambda _: RUN)
+    if not is_killed_first:
+        attempt.started(RUN)
+    kill(attempt)
+    attempt.cancel("of this test")
+    assert hook.cancelled == []
+    assert "dbt Cloud run 7 goes on, as cancel_on_kill says." in caplog.text
+
+
+# The marker
+
+
+def context(*, clear_number=0, start_date=datetime(2026, 1, 2, tzinfo=UTC), **fields):
+    """Return what Airflow tells a task of itself."""
+    known = {"dag_id": "dag", "run_id": "manual__1", "task_id": "build", "map_index": -1}
+    ti = SimpleNamespace(**{**known, "max_tries": 4, "try_number": 3, **fields})
+    return {"ti": ti, "dag_run": SimpleNamespace(start_date=start_date, clear_number=clear_number)}
+
+
+def test_marker():
+    """The marker says which try of which task instance it is, in Airflow's numbers."""
+    marker = make_marker(context(clear_number=2))
+    assert (marker.max_tries, marker.clear_number, marker.try_number) == (4, 2, 3)
+    assert make_marker(context(clear_number=None)).clear_number == 0
+
+
+def test_markers_of_one_task_instance():
+    """All tries of a task instance have one key, whatever was cleared meanwhile."""
+    one = make_marker(context())
+    assert make_marker(context(try_number=4, max_tries=7, clear_number=3)).key == one.key
+    assert make_marker(context(map_index=None)).key == one.key
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"map_index": 0},
+        {"map_index": 1},
+        {"task_id": "group.build"},
+        {"dag_id": "d\u00e4g"},
+        {"run_id": "manual__2026-01-01T00:00:00+00:00 \N{SHIP} \0 it's"},
+        {"start_date": datetime(2026, 1, 3, tzinfo=UTC)},
+        {"start_date": None},
+    ],
+    ids=repr,
+)
+def test_markers_of_two_task_instances(other):
+    """Mapped siblings, other tasks and other DAG runs have other keys, however odd their ids are."""
+    key = make_marker(context(**other)).key
+    assert key != make_marker(context()).key
+    assert re.fullmatch("[0-9a-f]{16}", key)
+
+
+@pytest.mark.parametrize(
+    ("section", "option"), [("DBT_CLOUD", "DEPLOYMENT_ID"), ("API", "BASE_URL")], ids=["ours", "airflows"]
+)
+def test_markers_of_two_deployments(monkeypatch, section, option):
+    """Staging takes up no run of production, also if nobody gave them names."""
+    key = make_marker(context()).key
+    monkeypatch.setenv(f"AIRFLOW__{section}__{option}", "https://staging.example.com")
+    assert make_marker(context()).key != key
+
+
+def test_a_name_beats_the_url(monkeypatch):
+    """A deployment that has a name keeps its runs when its URL changes."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__DEPLOYMENT_ID", "production")
+    key = make_marker(context()).key
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://new.example.com")
+    assert make_marker(context()).key == key
+
+
+def test_no_marker_for_what_is_tried_out(monkeypatch):
+    """`airflow tasks test` marks nothing, and so takes up and disturbs no run of the real task."""
+    monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
+    assert make_marker(context()) is None

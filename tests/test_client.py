@@ -15,6 +15,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudNotFound,
+    DbtCloudRateLimited,
     DbtCloudServerError,
     DbtCloudUnreachable,
 )
@@ -505,6 +506,46 @@ def test_hurried(serve, make_credentials):
         hurried.cancel_run(1)
     assert len(server.requests) == 1
     assert hurried._credentials == make_credentials(server.url, timeout_seconds=1.5)
+
+
+def test_within(dbt_cloud, make_credentials):
+    """A client of so many seconds gives each request that time, and is as patient as before otherwise."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/", status=429, headers={"Retry-After": "50"})
+    dbt_cloud.post(f"{HOST}{V2}jobs/9/run/", status=429, headers={"Retry-After": "50"})
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        raise InterruptedError
+
+    client = Client(make_credentials(), retries=Retries(sleep=sleep))
+    for ask in (lambda c: c.get_run(1), lambda c: c.start_run(9, RunRequest(cause="why"))):
+        with pytest.raises(DbtCloudRateLimited):
+            ask(client.within(49))
+        assert pauses == []
+        with pytest.raises(InterruptedError):
+            ask(client.within(51))
+        assert pauses.pop() == 50
+        with pytest.raises(InterruptedError):
+            ask(client)
+        assert pauses.pop() == 50
+
+
+def test_within_keeps_the_limit(dbt_cloud, client):
+    """Who wants each request sent once gets that, also with time left."""
+    asked = dbt_cloud.get(f"{HOST}{V2}runs/1/", status=503)
+    with pytest.raises(DbtCloudServerError):
+        client.within(1000).get_run(1)
+    assert asked.call_count == 1
+
+
+def test_within_shares_the_connection(serve, make_credentials, answer):
+    """A client of so many seconds opens no connection of its own."""
+    server = serve(lambda *_: answer(body=json.dumps({"data": RUN}).encode()))
+    client = Client(make_credentials(server.url), retries=Retries(limit=1))
+    for each in (client, client.within(5), client.within(7).within(9)):
+        each.get_run(1)
+    assert (len(server.requests), server.connections) == (3, 1)
 
 
 def test_the_transport_is_a_parameter(make_credentials):

@@ -8,6 +8,8 @@ import pytest
 
 from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
 from airflow_dbt_cloud.models import (
+    OVERRIDES,
+    PULL_REQUEST_IDS,
     TERMINAL,
     Account,
     DbtCloudJobRunStatus,
@@ -18,6 +20,7 @@ from airflow_dbt_cloud.models import (
     RunFailure,
     Step,
 )
+from airflow_dbt_cloud.parameters import OVERRIDES as REQUEST_OVERRIDES
 
 # Shaped as dbt Cloud answers: times with a blank, nulls for what was not included, 14-digit ids.
 RUN = {
@@ -99,6 +102,50 @@ def test_run():
         cancelled_by="Ada Lovelace",
         steps=(Step(id=1, index=1, name="Clone git repository", status=10, logs="Cloning"),),
     )
+
+
+def test_overrides():
+    """What a run was started with is read from its trigger; what was left to the job is not there."""
+    trigger = {
+        **dict.fromkeys(OVERRIDES),
+        "cause": "nightly",
+        "steps_override": ["dbt build"],
+        "schema_override": "",
+        "threads_override": 4,
+        "generate_docs_override": False,
+        "timeout_seconds_override": 0,
+        "git_branch": "main",
+        "a_new_field": 1,
+    }
+    assert Run.from_json({"trigger": trigger}).overrides == {
+        "steps_override": ["dbt build"],
+        "threads_override": 4,
+        "generate_docs_override": False,
+        "timeout_seconds_override": 0,
+        "git_branch": "main",
+    }
+    assert Run.from_json({"trigger": {"steps_override": []}}).overrides == {}
+    assert Run.from_json({"trigger": None}).overrides == {}
+
+
+def test_overrides_are_those_of_a_start():
+    """What can be asked for in a start is what is read of a run."""
+    assert sorted(OVERRIDES) == sorted(REQUEST_OVERRIDES)
+    assert set(PULL_REQUEST_IDS) < set(OVERRIDES)
+
+
+@pytest.mark.parametrize("name", PULL_REQUEST_IDS)
+def test_pull_request(name):
+    """A CI run is told by the pull request in its trigger, whosever service that is of."""
+    assert Run.from_json({"trigger": {name: 4}}).is_of_pull_request
+    assert not Run.from_json({"trigger": {name: None, "git_branch": "feature"}}).is_of_pull_request
+
+
+def test_a_run_with_overrides_is_a_value():
+    """A run can be hashed, whatever its overrides are, and its repr is not longer for them."""
+    run = Run.from_json({"id": 1, "trigger": {"steps_override": ["dbt build"]}})
+    assert len({run, run}) == 1
+    assert "dbt build" not in repr(run)
 
 
 def test_job():

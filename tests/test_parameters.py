@@ -249,3 +249,17 @@ def test_unknown_override(name):
 def test_the_cause_is_cleaned():
     """A request cannot be made with a cause that dbt Cloud refuses."""
     assert RunRequest.from_parameters("it's\nme", {}).to_json() == {"cause": "it s me"}
+
+
+def test_overrides_of_a_request():
+    """A request tells its overrides as dbt Cloud tells those of a run: only what is not left to the job."""
+    given = {"threads_override": "4", "generate_docs_override": "False", "git_sha": "", "git_branch": None}
+    request = RunRequest.from_parameters("why", given)
+    assert request.overrides == {"threads_override": 4, "generate_docs_override": False}
+    assert RunRequest.from_parameters("why", {}).overrides == {}
+
+
+@pytest.mark.parametrize("limit", [100, 200, MAX_CAUSE])
+def test_a_cause_leaves_room(limit):
+    """A cause is cut to the room that there is."""
+    assert clean_cause("x" * 1000, limit=limit) == "x" * (limit - 3) + "..."

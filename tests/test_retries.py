@@ -24,7 +24,17 @@ from airflow_dbt_cloud.errors import (
     DbtCloudUnreachable,
 )
 from airflow_dbt_cloud.parameters import RunRequest
-from airflow_dbt_cloud.retries import CALL_BOUND, COOLDOWN, LONGEST_DELAY, START_BOUND, Retries, pause_after
+from airflow_dbt_cloud.retries import (
+    CALL_BOUND,
+    COOLDOWN,
+    LONGEST_DELAY,
+    START_BOUND,
+    Retries,
+    is_full_queue,
+    is_repeatable,
+    may_have_taken_effect,
+    pause_after,
+)
 
 BASE = "https://ab123.us1.dbt.com/api/v2/accounts/7/"
 NOW = "2024-05-27 10:00:00"
@@ -360,3 +370,74 @@ def test_traceback_is_short(make_credentials, retries):
         with pytest.raises(DbtCloudNotFound) as caught:
             get(Client(make_credentials(), retries=retries))
     assert "tenacity" not in "".join(str(entry.path) for entry in caught.traceback)
+
+
+@pytest.mark.parametrize("verb", [*SAFE, *STARTS])
+@pytest.mark.parametrize("bound", [30, 700, 2000])
+def test_a_bound_of_ones_own(ask, sleep, verb, bound):
+    """Who has a bound of his own has it for every request, be it shorter or longer."""
+    error, _ = ask(verb, {"body": REFUSED}, patience=Retries(sleep=sleep, bound=bound))
+    assert isinstance(error, DbtCloudUnreachable)
+    assert bound - LONGEST_DELAY <= sum(sleep.pauses) < bound
+
+
+QUEUE_IS_FULL = [
+    "The queue limit of this account is reached.",
+    "Run queue is full",
+    "Your account has reached its limit of 50 QUEUED runs in the queue.",
+]
+
+
+@pytest.mark.parametrize("message", QUEUE_IS_FULL)
+@pytest.mark.parametrize("verb", STARTS)
+def test_a_full_queue_is_waited_for(ask, sleep, message, verb):
+    """A start that is refused because too many runs wait had no effect, and is sent again."""
+    bad = {"status": 400, "json": {"status": {"user_message": message}, "data": None}}
+    run, asked = ask(verb, bad, bad, {"json": RUN})
+    assert (run.id, asked, len(sleep.pauses)) == (1, 3, 2)
+
+
+@pytest.mark.parametrize("verb", SAFE)
+def test_a_full_queue_is_none_to_others(ask, sleep, verb):
+    """What starts no run is not waited with, whatever the refusal says."""
+    bad = {"status": 400, "json": {"status": {"user_message": QUEUE_IS_FULL[0]}, "data": None}}
+    error, asked = ask(verb, bad, {"json": RUN})
+    assert isinstance(error, DbtCloudInvalidRequest)
+    assert (asked, sleep.pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DbtCloudInvalidRequest("POST", "/x/", 400, "The job is deactivated."),
+        DbtCloudInvalidRequest("POST", "/x/", 400, "cause: longer than the limit of 255"),
+        DbtCloudInvalidRequest("POST", "/x/", 400, "There is no such queue."),
+        DbtCloudNotFound("POST", "/x/", 404, "The queue is full."),
+        DbtCloudServerError("POST", "/x/", 500, "The queue is full."),
+        ValueError("The queue is full."),
+    ],
+    ids=repr,
+)
+def test_no_full_queue(error):
+    """Only a refusal that says so means a full queue."""
+    assert not is_full_queue(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "may"),
+    [
+        (DbtCloudUnreachable("POST", "/x/", "reset", may_have_arrived=True), True),
+        (DbtCloudUnreachable("POST", "/x/", "refused", may_have_arrived=False), False),
+        (DbtCloudServerError("POST", "/x/", 502, "html"), True),
+        (DbtCloudRateLimited("POST", "/x/", 429, "no"), False),
+        (DbtCloudInvalidRequest("POST", "/x/", 400, "no"), False),
+        (DbtCloudNotFound("POST", "/x/", 404, "no"), False),
+        (ValueError("no"), False),
+    ],
+    ids=repr,
+)
+def test_may_have_taken_effect(error, may):
+    """Only silence after the request and a failing server leave open whether a run was started."""
+    assert may_have_taken_effect(error) is may
+    # What may have had an effect is never repeated blindly.
+    assert not (may and is_repeatable(error, is_safe=False))
