@@ -23,7 +23,7 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_dbt_cloud.poller import Figures
+    from airflow_dbt_cloud.pollers import Figures
 
 __all__ = [
     "ATTEMPTS_SUPERSEDED",

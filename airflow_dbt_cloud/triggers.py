@@ -32,7 +32,7 @@ from airflow_dbt_cloud.errors import (
 from airflow_dbt_cloud.get_provider_info import OPTIONS
 from airflow_dbt_cloud.models import Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
-from airflow_dbt_cloud.poller import get_poller
+from airflow_dbt_cloud.pollers import get_poller
 from airflow_dbt_cloud.waiting import Watch
 
 if TYPE_CHECKING:
