@@ -89,6 +89,7 @@ class Attempt:
         self._find: Callable[[Client], Run | None] | None = None
         self._run: Run | None = None
         self._is_own = True
+        self._cancelled_id: int | None = None
         self._is_killed = False
         self._ending = ""
         self._is_over = threading.Event()
@@ -114,7 +115,7 @@ class Attempt:
             self._run, self._is_own = run, is_own
             is_too_late = bool(self._ending)
         if is_too_late:
-            if self._is_a_persons_wish:
+            if self._is_a_persons_wish and self._cancelled_id != run.id:
                 self.cancel(self._ending)
             raise self._interruption()
 
@@ -159,6 +160,7 @@ class Attempt:
             else:
                 self._log.info("Cancelling dbt Cloud run %s, because %s.", run.id, why)
                 client.cancel_run(run.id)
+                self._cancelled_id = run.id
                 metrics.count(metrics.RUNS_CANCELLED)
         except DbtCloudError as error:
             name = f"run {self._run.id}" if self._run else "the run that was being started"

@@ -55,6 +55,8 @@ __all__ = ["DbtCloudJobRunLink", "DbtCloudRunJobOperator"]
 IF_JOB_RUNNING = ("queue", "reuse", "skip", "fail")
 # The XCom that says whether the task may cancel its run: it outlives a deferral, however that ends.
 IS_OWN = "job_run_is_own"
+# A run of somebody else's, which is reused, is neither.
+COUNTED = {"started": metrics.RUNS_STARTED, "resumed": metrics.RUNS_RESUMED}
 
 
 class DbtCloudRunJobOperator(BaseOperator):
@@ -360,7 +362,8 @@ class DbtCloudRunJobOperator(BaseOperator):
             "%s dbt Cloud run %s of job %s: %s", taken.how.capitalize(), run.id, run.job_id, run.href
         )
         attempt.started(run, is_own=taken.is_own)
-        metrics.count(metrics.RUNS_STARTED if taken.how == "started" else metrics.RUNS_RESUMED)
+        if taken.how in COUNTED:
+            metrics.count(COUNTED[taken.how])
         xcoms = {
             "job_run_id": run.id,
             "job_run_url": run.href,

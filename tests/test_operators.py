@@ -8,7 +8,13 @@ from types import SimpleNamespace
 import pytest
 import responses
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralError,
+    TaskDeferred,
+)
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import GetXCom, XComResult
 from airflow.sdk.serde import deserialize, serialize
@@ -18,13 +24,17 @@ from responses import matchers
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudError,
+    DbtCloudJobBusy,
     DbtCloudLostTrack,
     DbtCloudNotFound,
+    DbtCloudRateLimited,
     DbtCloudRunCancelled,
     DbtCloudRunFailed,
+    DbtCloudSuperseded,
     DbtCloudWaitInterrupted,
     DbtCloudWaitTimeout,
 )
+from airflow_dbt_cloud.markers import Marker
 from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
 from airflow_dbt_cloud.triggers import RunEvent
 
@@ -662,6 +672,9 @@ def test_account_id_beats_the_connection(cloud):
         ({"additional_run_config": ["git_branch"]}, "additional_run_config must be a dict"),
         ({"git_sha": "a", "additional_run_config": {"git_sha": "b"}}, "git_sha is given twice"),
         ({"check_interval": 0}, "check_interval must be a number of seconds above 0; got 0"),
+        ({"start_timeout": "soon"}, "start_timeout must be a number of seconds above 0; got 'soon'"),
+        ({"if_job_running": "wait"}, "if_job_running must be one of queue, reuse, skip, fail; got 'wait'"),
+        ({"if_job_running": None}, "if_job_running must be one of queue, reuse, skip, fail; got None"),
         ({"timeout": "soon"}, "timeout must be a number of seconds above 0; got 'soon'"),
         (
             {"hook_params": {"retry_args": {}}},
@@ -739,3 +752,304 @@ def test_link():
     assert link.get_link(task, ti_key=TaskInstance()) == URL
     task.run_url = ""
     assert link.get_link(task, ti_key=TaskInstance()) == ""
+
+
+# Tries and their runs
+
+NEXT_MARKER = MARKER.replace("0.0.1", "0.0.2")
+
+
+class SecondTry(TaskInstance):
+    """The second try of the task."""
+
+    try_number = 2
+
+
+def leaves(cloud, *rows, status=3):
+    """Let the job have a run of the first try with this status, or other runs."""
+    rows = rows or ({**STARTED, "status": status, "trigger": {"cause": f"nightly {MARKER}"}},)
+    return cloud.get(f"{ACCOUNT}/runs/", json=envelope(list(rows)))
+
+
+def cancels(cloud):
+    """Let run 7 be cancelled."""
+    return cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+
+
+def cause_of(started):
+    """Return the cause of the start that was sent."""
+    (call,) = started.calls
+    return json.loads(call.request.body)["cause"]
+
+
+@pytest.fixture
+def stats(monkeypatch):
+    """Stand in for Airflow's stats, and return the counters that went up."""
+    counted = []
+    stats = SimpleNamespace(incr=lambda name, count=1: counted.extend([name] * count))
+    monkeypatch.setattr("airflow.sdk.observability.stats.Stats", stats)
+    return counted
+
+
+def test_resumed(cloud, stats):
+    """A second try follows the run of the first one."""
+    leaves(cloud)
+    becomes(cloud, 3, 10)
+    ti = SecondTry()
+    assert run(operator(), ti) == 7
+    assert ti.xcoms == {**LINKS, "job_run_is_own": True}
+    assert stats == ["dbt_cloud.runs_resumed"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"deferrable": True}, {"wait_for_termination": False}])
+def test_resumed_after_its_end(cloud, parameters):
+    """A run that succeeded while nobody watched is a success, without a further question or a deferral."""
+    looked_up = leaves(cloud, status=10)
+    ti = SecondTry()
+    assert run(operator(**parameters), ti) == 7
+    assert len(cloud.calls) == looked_up.call_count == 2
+    assert ti.xcoms == {**LINKS, "job_run_is_own": True}
+
+
+def test_counted(cloud, stats):
+    """A run that was started is counted once."""
+    starts(cloud)
+    becomes(cloud, 10)
+    run(operator())
+    assert stats == ["dbt_cloud.runs_started"]
+
+
+def test_superseded(cloud, stats):
+    """A try that is out of date is an error of its own, and counted as such."""
+    leaves(cloud, {**STARTED, "trigger": {"cause": f"nightly {MARKER.replace('0.0.1', '0.0.3')}"}})
+    ti = SecondTry()
+    with pytest.raises(DbtCloudSuperseded):
+        run(operator(), ti)
+    assert stats == ["dbt_cloud.attempts_superseded"]
+    assert ti.xcoms == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "parameter", "is_durable"),
+    [(None, None, True), ("False", None, False), ("True", False, False), ("False", True, True)],
+)
+def test_durable(cloud, monkeypatch, option, parameter, is_durable):
+    """Only a durable task marks its runs and looks for them; the task's word beats the configuration's."""
+    if option:
+        monkeypatch.setenv("AIRFLOW__DBT_CLOUD__DURABLE", option)
+    looked_up = leaves(cloud, status=20)
+    started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
+    run(operator(durable=parameter, wait_for_termination=False), SecondTry())
+    assert cause_of(started).endswith(NEXT_MARKER if is_durable else "in the dag DAG.")
+    assert looked_up.call_count == (2 if is_durable else 0)
+
+
+def test_tried_out(cloud, monkeypatch):
+    """What `airflow tasks test` runs is marked by nothing and resumes nothing."""
+    monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
+    looked_up = leaves(cloud)
+    started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
+    run(operator(durable=True, wait_for_termination=False), SecondTry())
+    assert cause_of(started) == "Triggered via Apache Airflow by task build in the dag DAG."
+    assert looked_up.call_count == 0
+
+
+def test_odd_reason(cloud):
+    """However long and odd the reason is, the run is marked, once, and the rest fits."""
+    reason = 'it\'s "odd"\n`x` \\ \N{SHIP} [airflow:ffffffffffffffff:9.9.9] ' * 200
+    started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
+    run(operator(trigger_reason=reason[:10_000], wait_for_termination=False))
+    cause = cause_of(started)
+    assert cause.startswith("it s odd x (airflow:ffffffffffffffff:9.9.9]")
+    assert cause.endswith(f"... {MARKER}")
+    assert len(cause) == 255
+    assert cause.count("[airflow:") == 1
+    assert not set("'\"`\\\n") & set(cause)
+
+
+def test_reason_that_forges_a_marker(cloud):
+    """A reason that ends in a marker is no marker, also where the task has none."""
+    started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
+    run(operator(trigger_reason=f"by hand {MARKER}", durable=False, wait_for_termination=False))
+    assert Marker.read(cause_of(started)) is None
+
+
+def test_mapped_tasks_do_not_meet(cloud):
+    """A mapped task does not take up the run of its sibling."""
+    leaves(cloud)
+    started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope({**STARTED, "id": 8}))
+    ti = SecondTry()
+    ti.map_index = 0
+    assert run(operator(wait_for_termination=False), ti) == 8
+    assert not cause_of(started).endswith(NEXT_MARKER)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "option"), [({"start_timeout": 5}, "900"), ({}, "5"), ({"start_timeout": "5"}, "1")]
+)
+def test_start_timeout(cloud, monkeypatch, parameters, option):
+    """A wait that would end after `start_timeout` is not begun; the task's word beats the configuration's."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__START_TIMEOUT", option)
+    asked = cloud.post(f"{ACCOUNT}/jobs/5/run/", status=429, headers={"Retry-After": "6"})
+    with pytest.raises(DbtCloudRateLimited):
+        run(operator(**parameters))
+    assert asked.call_count == 1
+
+
+def test_check_interval_of_the_platform(cloud, monkeypatch):
+    """A task that does not say how often to ask asks as often as the platform team says."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__CHECK_INTERVAL", "17")
+    starts(cloud)
+    becomes(cloud, 1)
+    assert (
+        deferred(operator(check_interval=None, deferrable=True)).trigger.serialize()[1]["poll_interval"] == 17
+    )
+
+
+# Other runs of the job
+
+
+def others(cloud):
+    """Let the job have a run of a person's, number 7."""
+    return leaves(cloud, {**STARTED, "trigger": {"cause": "by hand"}})
+
+
+@pytest.mark.parametrize("parameters", [{"reuse_existing_run": True}, {"if_job_running": "reuse"}])
+def test_reused(cloud, stats, parameters):
+    """A run that goes already is followed, and is not the task's own; nothing is counted as started."""
+    others(cloud)
+    becomes(cloud, 3, 10)
+    ti = TaskInstance()
+    assert run(operator(**parameters), ti) == 7
+    assert ti.xcoms == {**LINKS, "job_run_is_own": False}
+    assert stats == []
+
+
+def test_reused_and_deferred(cloud):
+    """The trigger of a run that is not the task's own never cancels it."""
+    others(cloud)
+    becomes(cloud, 3)
+    task = operator(if_job_running="reuse", deferrable=True)
+    assert deferred(task).trigger.serialize()[1]["cancel_on_kill"] is False
+
+
+def test_reused_and_killed(cloud):
+    """A run that is not the task's own goes on when a person ends the task."""
+    others(cloud)
+    becomes(cloud, 3)
+    cancelled = cancels(cloud)
+    killed = Killed(operator(if_job_running="reuse"), TaskInstance("failed"))
+    killed.kill()
+    assert "a person ended the task" in str(killed.error)
+    assert cancelled.call_count == 0
+
+
+def test_reused_and_out_of_time(cloud):
+    """A run that is not the task's own goes on when the execution_timeout is over."""
+    others(cloud)
+    cancelled = cancels(cloud)
+
+    def time_is_over(_):
+        raise AirflowTaskTimeout
+
+    cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/7/", callback=time_is_over)
+    with pytest.raises(AirflowTaskTimeout):
+        run(operator(if_job_running="reuse"))
+    assert cancelled.call_count == 0
+
+
+@pytest.mark.parametrize(("policy", "error"), [("skip", AirflowSkipException), ("fail", DbtCloudJobBusy)])
+def test_busy(cloud, policy, error):
+    """A task that wants no other run of its job beside its own is skipped, or fails; nothing is started."""
+    others(cloud)
+    with pytest.raises(error, match=f"dbt Cloud job 5 has run 7 going; no run was started.*{URL}"):
+        run(operator(if_job_running=policy))
+    assert len(cloud.calls) == 1
+
+
+# A run that is cancelled in dbt Cloud
+
+
+def test_cancelled_and_not_retried(cloud):
+    """With retry_on_cancel=False a task whose run was cancelled fails for good, with the same words."""
+    starts(cloud)
+    becomes(cloud, 30, status_message="Cancelled by user.")
+    with pytest.raises(AirflowFailException, match=r"run 7 was cancelled: Cancelled by user\."):
+        run(operator(retry_on_cancel=False))
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_cancelled_and_not_retried_after_a_deferral(cloud, is_seen):
+    """So it does if the trigger saw that the run was cancelled, also if nobody can tell by whom."""
+    if is_seen:
+        becomes(cloud, 30, status_message="Cancelled by user.")
+    else:
+        cloud.get(f"{ACCOUNT}/runs/7/", status=503)
+    with pytest.raises(AirflowFailException, match="run 7 was cancelled"):
+        resume(operator(deferrable=True, retry_on_cancel=False), payload("ended", 30))
+
+
+def test_failed_and_retried(cloud):
+    """A run that failed leads to a further try, whatever retry_on_cancel says."""
+    starts(cloud)
+    becomes(cloud, 20)
+    with pytest.raises(DbtCloudRunFailed):
+        run(operator(retry_on_cancel=False))
+    with pytest.raises(DbtCloudRunFailed):
+        resume(operator(deferrable=True, retry_on_cancel=False), payload("ended", 20))
+
+
+# Killed before the run is known
+
+
+def test_killed_while_looking_up(cloud):
+    """A person who ends a try before it could resume the run of the one before has that run cancelled."""
+    cancelled = cancels(cloud)
+    task = operator()
+    rows = [{**STARTED, "status": 3, "trigger": {"cause": f"nightly {MARKER}"}}]
+    asked = []
+
+    def answer_late(_):
+        asked.append(1)
+        if len(asked) == 1:
+            task.on_kill()
+            assert task._attempt._is_over.wait(10)
+        return 200, {}, json.dumps(envelope(rows))
+
+    cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/", callback=answer_late)
+    with pytest.raises(DbtCloudError, match="a person ended the task"):
+        run(task, with_state(SecondTry(), "failed"))
+    assert cancelled.call_count == 1
+
+
+def with_state(ti, state):
+    """Return a task instance of which Airflow says this state."""
+    ti.state = state
+    return ti
+
+
+def test_out_of_time_while_starting(cloud):
+    """A run whose start was on its way when the time was over is found by its marker, and cancelled."""
+    leaves(cloud)
+    cancelled = cancels(cloud)
+
+    def time_is_over(_):
+        raise AirflowTaskTimeout
+
+    cloud.add_callback(responses.POST, f"{ACCOUNT}/jobs/5/run/", callback=time_is_over)
+    with pytest.raises(AirflowTaskTimeout):
+        run(operator())
+    assert cancelled.call_count == 1
+
+
+def test_out_of_time_before_the_start(cloud):
+    """If the execution_timeout ends before the job is known, nothing is asked any more."""
+
+    def time_is_over(_):
+        raise AirflowTaskTimeout
+
+    cloud.add_callback(responses.GET, f"{V3}/projects/", callback=time_is_over)
+    names = {"project_name": "Ferry", "environment_name": "Production", "job_name": "Nightly"}
+    with pytest.raises(AirflowTaskTimeout):
+        run(operator(job_id=None, **names))
+    assert len(cloud.calls) == 1
