@@ -1,8 +1,8 @@
 """
 What becomes of tasks when dbt Cloud does not answer well, side by side with the official provider.
 
-Every run succeeds. A task that fails all the same does so spuriously, and a task that has more than one run
-was charged for twice. `python benchmarks/chaos.py [--seed 1] [--tasks 200]` prints a table in Markdown, and
+Every run succeeds. A task that fails all the same does so spuriously, and one that has more than one run did
+its work twice. `python benchmarks/chaos.py [--seed 1] [--tasks 200]` prints a table in Markdown, and
 to stderr why tries failed.
 """
 
