@@ -358,8 +358,9 @@ class DbtCloudRunJobOperator(BaseOperator):
     def _announce(self, taken: Taken, attempt: Attempt) -> None:
         run = taken.run
         self.run_url = run.href
+        retry = f", a retry of run {run.retrying_run_id}" if run.retrying_run_id else ""
         self.log.info(
-            "%s dbt Cloud run %s of job %s: %s", taken.how.capitalize(), run.id, run.job_id, run.href
+            "%s dbt Cloud run %s of job %s%s: %s", taken.how.capitalize(), run.id, run.job_id, retry, run.href
         )
         attempt.started(run, is_own=taken.is_own)
         if taken.how in COUNTED:

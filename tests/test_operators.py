@@ -1,6 +1,7 @@
 """The operator, from its parameters to its end, with dbt Cloud stood in for by `responses`."""
 
 import json
+import logging
 import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from airflow.sdk.execution_time.comms import GetXCom, XComResult
 from airflow.sdk.serde import deserialize, serialize
 from freezegun import freeze_time
 from responses import matchers
+from structlog.testing import capture_logs
 
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
@@ -137,6 +139,19 @@ def test_run_is_announced_at_once(cloud):
     with pytest.raises(DbtCloudRunFailed):
         run(operator(), ti)
     assert seen == [{**LINKS, "job_run_is_own": True}]
+
+
+def test_retry_is_announced(cloud):
+    """A try that lets dbt Cloud retry the run of the try before says so, and which run that is."""
+    failed = {"id": 6, "status": 20, "can_retry": True, "trigger": {"cause": f"Again {MARKER}"}}
+    cloud.get(f"{ACCOUNT}/runs/", json={**envelope([failed]), "extra": {"pagination": {"total_count": 1}}})
+    cloud.post(f"{ACCOUNT}/runs/6/retry/", json=envelope({**STARTED, "retrying_run_id": 6}))
+    ti = TaskInstance()
+    ti.try_number = 2
+    with capture_logs() as lines:
+        assert run(operator(retry_from_failure=True, wait_for_termination=False), ti) == 7
+    said = [line["event"] % line.get("positional_args", ()) for line in lines]
+    assert f"Started dbt Cloud run 7 of job 5, a retry of run 6: {URL}" in said
 
 
 def test_no_wait(cloud):
