@@ -23,7 +23,7 @@ from airflow_dbt_cloud.retries import CALL_BOUND, START_BOUND, Retries
 from airflow_dbt_cloud.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Unpack
 
     from airflow_dbt_cloud.credentials import Credentials
@@ -64,9 +64,13 @@ class Client:
         """Return a client that shares our sessions and sends each request once."""
         return Client(self._credentials, retries=Retries(limit=1), transport=self._transport)
 
-    def within(self, seconds: float) -> Client:
-        """Return a client that shares our sessions and repeats each request for so many seconds."""
-        retries = replace(self._retries, bound=seconds)
+    def within(self, left: Callable[[], float]) -> Client:
+        """
+        Return a client that shares our sessions and repeats requests while there is time.
+
+        :param left: tells how many seconds a request has that is sent now.
+        """
+        retries = replace(self._retries, left=left)
         return Client(self._credentials, retries=retries, transport=self._transport)
 
     def hurried(self, seconds: float) -> Client:

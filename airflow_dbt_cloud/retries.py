@@ -72,27 +72,28 @@ class Retries:
     :param delay: seconds before the second try, doubled for each further one, up to 30; a random part of it
         is slept.
     :param sleep: takes seconds.
-    :param bound: seconds for all tries of a request and the waits between them; None = as each has it.
+    :param left: tells how many seconds there are for all tries of a request and the waits between them, asked
+        when it is first sent; None = as many as each request has.
     """
 
     limit: int | None = None
     delay: float = 1.0
     sleep: Callable[[float], None] = time.sleep
-    bound: float | None = None
+    left: Callable[[], float] | None = None
 
     def call(self, request: Callable[[], Answer], *, is_safe: bool, bound: float) -> Answer:
         """
         Return what `request` returns, asked again as the table says.
 
         :param is_safe: whether a second one does no harm if the first one took effect.
-        :param bound: seconds for all tries and the waits between them, if the client has no bound of its own.
+        :param bound: seconds for all tries and the waits between them, unless `left` says it.
         :raises DbtCloudError: that of the last try.
         """
         retrying = Retrying(
             retry=retry_if_exception(lambda error: is_repeatable(error, is_safe=is_safe)),
             wait=self._wait,
             stop=stop_any(
-                stop_before_delay(bound if self.bound is None else self.bound),
+                stop_before_delay(bound if self.left is None else self.left()),
                 stop_after_attempt(sys.maxsize if self.limit is None else self.limit),
             ),
             sleep=self.sleep,

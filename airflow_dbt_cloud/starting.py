@@ -104,10 +104,12 @@ class Starting:
     timeout: float = START_BOUND
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    _client: Client = field(init=False)
     _deadline: float = field(init=False)
     _retrying: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self._client = self.client.within(self._get_remaining)
         self._deadline = self.clock() + self.timeout
         if self.marker is not None:
             self.request = replace(self.request, cause=self.marker.mark(self.request.cause))
@@ -194,7 +196,7 @@ class Starting:
                 self.log.info("Taking up dbt Cloud run %s, which goes already: %s", run.id, run.cause)
                 return Taken(run, "reused", is_own=False)
         if others:
-            self.log.info("None of the job's %d runs that go has the same overrides.", len(others))
+            self.log.info("Of the runs of the job that go (%d), none has the same overrides.", len(others))
         return None
 
     def _send(self, ask: Callable[[Client], Run]) -> Taken:
@@ -203,7 +205,7 @@ class Starting:
             # Whoever was killed meanwhile starts nothing.
             self.sleep(0.0)
             try:
-                return Taken(ask(self.client.within(self._remaining)), "started", starts=starts)
+                return Taken(ask(self._client), "started", starts=starts)
             except REFUSALS:
                 # It may be refused because of what the one before has started.
                 if starts > 1 and (mine := self._find_mine()):
@@ -267,7 +269,7 @@ class Starting:
         return find_ours(runs.values(), self.marker.key) if self.marker else []
 
     def _list(self, **filters: Unpack[RunFilters]) -> list[Run]:
-        return list(self._runs(self.client.within(self._remaining), **filters))
+        return list(self._runs(self._client, **filters))
 
     def _runs(self, client: Client, **filters: Unpack[RunFilters]) -> Iterator[Run]:
         """Yield runs of the job, newest first, with their cause."""
@@ -278,10 +280,9 @@ class Starting:
         for run in runs:
             self.log.info("Cancelling dbt Cloud run %s of this task: %s", run.id, run.cause)
             try:
-                self.client.within(self._remaining).cancel_run(run.id)
+                self._client.cancel_run(run.id)
             except REFUSALS as error:
                 self.log.warning("dbt Cloud run %s may go on: it could not be cancelled. %s", run.id, error)
 
-    @property
-    def _remaining(self) -> float:
+    def _get_remaining(self) -> float:
         return max(1.0, self._deadline - self.clock())

@@ -521,10 +521,10 @@ def test_within(dbt_cloud, make_credentials):
     client = Client(make_credentials(), retries=Retries(sleep=sleep))
     for ask in (lambda c: c.get_run(1), lambda c: c.start_run(9, RunRequest(cause="why"))):
         with pytest.raises(DbtCloudRateLimited):
-            ask(client.within(49))
+            ask(client.within(lambda: 49))
         assert pauses == []
         with pytest.raises(InterruptedError):
-            ask(client.within(51))
+            ask(client.within(lambda: 51))
         assert pauses.pop() == 50
         with pytest.raises(InterruptedError):
             ask(client)
@@ -535,7 +535,7 @@ def test_within_keeps_the_limit(dbt_cloud, client):
     """Who wants each request sent once gets that, also with time left."""
     asked = dbt_cloud.get(f"{HOST}{V2}runs/1/", status=503)
     with pytest.raises(DbtCloudServerError):
-        client.within(1000).get_run(1)
+        client.within(lambda: 1000).get_run(1)
     assert asked.call_count == 1
 
 
@@ -543,7 +543,7 @@ def test_within_shares_the_connection(serve, make_credentials, answer):
     """A client of so many seconds opens no connection of its own."""
     server = serve(lambda *_: answer(body=json.dumps({"data": RUN}).encode()))
     client = Client(make_credentials(server.url), retries=Retries(limit=1))
-    for each in (client, client.within(5), client.within(7).within(9)):
+    for each in (client, client.within(lambda: 5), client.within(lambda: 7).within(lambda: 9)):
         each.get_run(1)
     assert (len(server.requests), server.connections) == (3, 1)
 

@@ -376,7 +376,7 @@ def test_traceback_is_short(make_credentials, retries):
 @pytest.mark.parametrize("bound", [30, 700, 2000])
 def test_a_bound_of_ones_own(ask, sleep, verb, bound):
     """Who has a bound of his own has it for every request, be it shorter or longer."""
-    error, _ = ask(verb, {"body": REFUSED}, patience=Retries(sleep=sleep, bound=bound))
+    error, _ = ask(verb, {"body": REFUSED}, patience=Retries(sleep=sleep, left=lambda: bound))
     assert isinstance(error, DbtCloudUnreachable)
     assert bound - LONGEST_DELAY <= sum(sleep.pauses) < bound
 

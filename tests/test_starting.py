@@ -221,9 +221,10 @@ def job(clock):
 def begin(clock, make_credentials):
     """Return the function that makes a try; the first one, unless its marker says another."""
 
-    def make(marker=by(), *, overrides=None, **wishes):  # noqa: B008 - frozen
+    def make(marker=by(), *, overrides=None, wrap=lambda client, _: client, **wishes):  # noqa: B008 - frozen
+        client = Client(make_credentials(), retries=Retries(sleep=clock.sleep))
         return Starting(
-            client=Client(make_credentials(), retries=Retries(sleep=clock.sleep)),
+            client=wrap(client, clock),
             job_id=5,
             request=RunRequest.from_parameters("nightly", overrides or {}),
             log=logging.getLogger("task"),
@@ -404,9 +405,7 @@ def test_retry_that_turns_up_late(job, begin):
     """A second retry that is refused because the first one did start a run leads to no third one."""
     job.add(ERROR, by=by(), can_retry=True)
     job.fates = [Fate(READ_TIMEOUT, 123), Fate(said(400, None, "This is not the latest run."), None)]
-    starting = begin(by(2), retry_from_failure=True)
-    starting.client = Slow(starting.client, job.clock)
-    taken = starting.take()
+    taken = begin(by(2), retry_from_failure=True, wrap=Slow).take()
     assert (taken.run.id, taken.how) == (102, "started")
     assert job.starts == []
 
@@ -420,8 +419,8 @@ class Slow:
     def __getattr__(self, name):
         return getattr(self.client, name)
 
-    def within(self, seconds):
-        return Slow(self.client.within(seconds), self.clock)
+    def within(self, left):
+        return Slow(self.client.within(left), self.clock)
 
     def retry_run(self, run_id):
         try:
@@ -683,6 +682,17 @@ def test_second_page_fails(job, begin):
     assert job.starts == []
 
 
+def test_pages_share_the_time(job, begin, clock):
+    """A look-up of many pages has no more time than one of a single page."""
+    for _ in range(150):
+        job.add(RUNNING, cause="by hand")
+    job.lists = [said(429, **{"Retry-After": "800"}), None, FAILING]
+    began = clock()
+    with pytest.raises(DbtCloudServerError):
+        begin(by(2), timeout=900).take()
+    assert 800 <= clock() - began <= 900
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_look_up_refused(job, begin, status):
     """A look-up that is refused is an error at once."""
@@ -779,7 +789,7 @@ def test_runs_that_are_not_reused(job, begin, other, caplog):
     caplog.set_level(logging.INFO)
     job.add(RUNNING, **other)
     assert begin(if_job_running="reuse").take().how == "started"
-    assert "None of the job's 1 runs that go has the same overrides." in caplog.text
+    assert "Of the runs of the job that go (1), none has the same overrides." in caplog.text
 
 
 def test_reuse_with_the_same_overrides(job, begin):
