@@ -1,7 +1,6 @@
 """The operator, from its parameters to its end, with dbt Cloud stood in for by `responses`."""
 
 import json
-import logging
 import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
