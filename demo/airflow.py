@@ -7,6 +7,8 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -50,6 +52,7 @@ class Airflow:
         self.processes: dict[str, Process] = {}
         self._home = home
         self._session = requests.Session()
+        self._turn = threading.Lock()
         self.environment = {**_clean_environment(), **self._settings(dags), **(environment or {})}
 
     def start(self) -> None:
@@ -96,8 +99,11 @@ class Airflow:
         :raises StackError: there is no answer, or it is an error; shows it.
         """
         url = f"{self.url}/api/v2/{path}"
+        # Requests that change something block each other in Airflow, if they come at once and it uses SQLite.
+        turn = nullcontext() if method == "GET" else self._turn
         try:
-            response = self._session.request(method, url, json=body, params=params, timeout=30)
+            with turn:
+                response = self._session.request(method, url, json=body, params=params, timeout=30)
         except requests.RequestException as error:
             msg = f"Airflow did not answer {method} {path}: {error}"
             raise StackError(msg) from error

@@ -103,12 +103,18 @@ def stop(processes: Iterable[Process]) -> None:
 
 
 def wait_until(
-    condition: Callable[[], bool], *, within: float, what: str, watching: Iterable[Process] = ()
+    condition: Callable[[], bool],
+    *,
+    within: float,
+    what: str,
+    watching: Iterable[Process] = (),
+    every: float = 0.3,
 ) -> None:
     """
     Wait for a condition.
 
     :param within: seconds.
+    :param every: seconds between two looks.
     :param watching: processes that must live meanwhile.
     :raises StackError: it has not come true in time, or a process has died.
     """
@@ -119,7 +125,7 @@ def wait_until(
         if time.monotonic() > deadline:
             msg = f"{what} took more than {within:.0f} s."
             raise StackError(msg)
-        time.sleep(0.3)
+        time.sleep(every)
 
 
 def free_port(wanted: int = 0) -> int:

@@ -23,11 +23,11 @@ TELLERS = 8
 IN_A_HURRY = {
     "AIRFLOW__CORE__PARALLELISM": "12",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "3",
-    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "2",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "4",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "1",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "2",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 
@@ -97,8 +97,13 @@ class Stack:
         return self.client.get_run(run_id, include_related=["trigger", "audit"])
 
     def fault(self, kind, **keys):
-        """Make the local dbt Cloud misbehave; give `times`, because later tests meet it, too."""
-        self._ask_dbt_cloud("POST", "faults", {"kind": kind, **keys})
+        """Make dbt Cloud misbehave; give `times`, because later tests meet it, too. Return the fault's id."""
+        return self._ask_dbt_cloud("POST", "faults", {"kind": kind, **keys})["id"]
+
+    def fired(self, fault):
+        """Return how often a fault has struck."""
+        faults = self._ask_dbt_cloud("GET", "faults")
+        return next(known["fired"] for known in faults if known["id"] == fault)
 
     def request_counts(self):
         """Return how often dbt Cloud was asked for lists of runs and for single runs."""

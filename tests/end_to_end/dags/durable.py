@@ -1,0 +1,58 @@
+"""DAGs whose tasks survive the death of the machines that they run on."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, TaskGroup
+
+from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = "{{ dag_run.conf['job_id'] }}"
+# The longer test of the same kind has some hundreds.
+MANY = int(os.environ.get("MAPPED_TASKS", "12"))
+
+durable = {"retries": 2, "retry_delay": timedelta(seconds=1), "check_interval": 1}
+durable_deferred = {**durable, "check_interval": 5, "deferrable": True}
+
+
+def hang_in_the_first_try(context, result):  # noqa: ARG001 - as Airflow calls it
+    """Keep the process once its run has ended, long enough to be killed."""
+    if context["ti"].try_number == 1:
+        time.sleep(600)
+
+
+with DAG("durable", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, **durable)
+
+with DAG("durable_deferred", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, **durable_deferred)
+
+with DAG("durable_by_name", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(
+        task_id="build",
+        project_name="Ferry Line",
+        environment_name="Production",
+        job_name="{{ dag_run.conf['job_name'] }}",
+        **durable,
+    )
+
+with DAG("durable_in_a_hurry", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, start_timeout=5, **durable)
+
+with DAG("durable_until_the_end", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, post_execute=hang_in_the_first_try, **durable)
+
+with DAG("durable_once_more", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, **{**durable, "retries": 1})
+
+with DAG("durable_mapped", start_date=START, schedule=None), TaskGroup("nightly"):
+    DbtCloudRunJobOperator.partial(task_id="build", job_id=JOB, **durable).expand(
+        trigger_reason=["the first", "the second", "the third"]
+    )
+
+with DAG("durable_many", start_date=START, schedule=None):
+    DbtCloudRunJobOperator.partial(task_id="build", job_id=JOB, **durable).expand(
+        trigger_reason=[f"number {number}" for number in range(MANY)]
+    )
