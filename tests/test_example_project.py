@@ -1,4 +1,4 @@
-"""The example project as dbt sees it, and the DAG that feeds and reads it."""
+"""The example project as dbt sees it, and the DAGs that feed, read and retry it."""
 
 import importlib
 import json
@@ -323,3 +323,17 @@ class TestDag:
         assert json.loads(json.dumps(rows)) == rows
         assert rows == sorted(rows, key=lambda row: -row["revenue_eur"])
         assert rows[0]["route"] in capsys.readouterr().out
+
+
+class TestRetry:
+    """The DAG `ferry_retry`."""
+
+    @pytest.mark.usefixtures("ferry_landing")
+    def test_the_job_fails_once(self):
+        """The DAG runs a job that loses its first connection, and retries it from the failure."""
+        build = importlib.import_module("example_retry_from_failure").ferry_retry().get_task("build")
+        (job,) = (job for job in CLOUD["jobs"] if job["name"] == build.job_name)
+        assert (job["environment"], CLOUD["project"]["name"]) == (build.environment_name, build.project_name)
+        assert "lose_first_connection" in job["commands"][0]
+        assert build.retry_from_failure
+        assert build.retries >= 1
