@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.client import Client
 from airflow_dbt_cloud.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from demo.airflow import Airflow
     from demo.dbt_cloud import DbtCloud
@@ -20,13 +22,16 @@ TOLD = ("airflow.task.operators.airflow_dbt_cloud", "airflow.task.hooks.airflow_
 UNTOLD = re.compile(r"\d of \d+ (START|PASS)|No packages were found|^(\d\d:\d\d:\d\d)?\s*$")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d +")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# How dbt calls the end of a node that did what it should.
+OK = frozenset({"success", "pass", "warn", "no-op"})
 
 
 class Narrator:
     """
-    Tells what is new: the tasks' states, the operator's log, and dbt's console.
+    Tells what is new: the tasks' states, the operator's log of each try, and dbt's console.
 
     :param dbt_task: the task whose log and dbt console are told, too; None = none.
+    :param only: the lines of dbt's console that are told; None = all that say something.
     :param say: takes a line.
     """
 
@@ -34,45 +39,75 @@ class Narrator:
         self,
         dbt_cloud: DbtCloud,
         airflow: Airflow,
-        dag_id: str,
-        run_id: str,
+        dag_run: tuple[str, str],
         *,
         dbt_task: str | None,
+        only: re.Pattern[str] | None = None,
         say: Callable[[str], None],
     ) -> None:
+        self.dag_run = dag_run
+        # The dbt Cloud run of each try of the dbt task.
+        self.runs: dict[int, int] = {}
         self._airflow = airflow
-        self._dag_run = (dag_id, run_id)
         self._dbt_task = dbt_task
+        self._only = only
         self._say = say
         self._client = Client(Credentials(**dbt_cloud.credentials()))
-        self._states: dict[str, str] = {}
-        self._log_lines = 0
+        self._states: dict[str, tuple[str, int]] = {}
+        self._log_lines = Counter[int]()
         self._steps: dict[int, int] = {}
 
     def tell(self) -> None:
         """Say what has happened since the last call."""
-        for task in self._airflow.tasks(*self._dag_run):
-            index, state = task["map_index"], task["state"]
+        for task in self._airflow.tasks(*self.dag_run):
+            index, state, try_number = task["map_index"], task["state"], task["try_number"]
             name = task["task_id"] if index < 0 else f"{task['task_id']}[{index}]"
-            if state and state != self._states.get(name):
-                self._states[name] = state
-                self._say(f"Task {name}: {state}")
-        if self._dbt_task and self._states.get(self._dbt_task) not in {None, "scheduled", "queued"}:
-            self._tell_log(self._dbt_task)
-            self._tell_console(self._dbt_task)
+            is_dbt = name == self._dbt_task and state not in {None, "scheduled", "queued"}
+            is_new = state and (state, try_number) != self._states.get(name)
+            if is_dbt and state != "running":
+                # What it did comes before what became of it.
+                self._tell_dbt(name, try_number)
+            if is_new:
+                self._states[name] = state, try_number
+                self._say(f"Task {name}: {state}" + (f" (try {try_number})" if try_number > 1 else ""))
+            if is_dbt and state == "running":
+                self._tell_dbt(name, try_number)
 
-    def _tell_log(self, task_id: str) -> None:
-        lines = self._airflow.log(*self._dag_run, task_id)
-        for line in lines[self._log_lines :]:
-            if str(line.get("logger")).startswith(TOLD):
-                self._say(f"    {line['event']}")
-        self._log_lines = len(lines)
+    def tell_tries(self) -> Iterator[str]:
+        """Yield a line for each try of the dbt task: its run, and what became of dbt's nodes."""
+        for try_number, run_id in self.runs.items():
+            run = self._client.get_run(run_id)
+            with self._client.stream_artifact(run_id, "run_results.json") as pieces:
+                results = json.loads(b"".join(pieces))["results"]
+            retry = f", a retry of run {run.retrying_run_id}" if run.retrying_run_id else ""
+            yield f"  try {try_number}: run {run_id} ({run.status_name}){retry}"
+            yield f"         {count_nodes(results)}"
+            for verb, models in list_models(results).items():
+                # Of a whole build the list would be long.
+                if models and (retry or verb != "built"):
+                    yield f"         {verb}: {', '.join(models)}"
 
-    def _tell_console(self, task_id: str) -> None:
-        if "job_run_id" not in self._airflow.xcom_keys(*self._dag_run, task_id):
-            return
-        run_id = self._airflow.xcom(*self._dag_run, task_id, "job_run_id")
-        for step in self._client.get_run(run_id, include_related=["run_steps"]).steps:
+    def _tell_dbt(self, task_id: str, try_number: int) -> None:
+        if self._log_lines[try_number]:
+            # The log starts with the run, and ends when the console has.
+            self._tell_console(task_id, try_number)
+        self._tell_log(task_id, try_number)
+
+    def _tell_log(self, task_id: str, try_number: int) -> None:
+        lines = self._airflow.log(*self.dag_run, task_id, try_number)
+        # Airflow's own lines are not counted: how many there are depends on whether the task is at work.
+        told = [text for line in lines if (text := _operators(line))]
+        for text in told[self._log_lines[try_number] :]:
+            self._say(f"    {text}")
+        self._log_lines[try_number] = len(told)
+
+    def _tell_console(self, task_id: str, try_number: int) -> None:
+        if try_number not in self.runs:
+            if "job_run_id" not in self._airflow.xcom_keys(*self.dag_run, task_id):
+                return
+            self.runs[try_number] = self._airflow.xcom(*self.dag_run, task_id, "job_run_id")
+        run = self._client.get_run(self.runs[try_number], include_related=["run_steps"])
+        for step in run.steps:
             if step.id not in self._steps:
                 self._say(f"    Step {step.index}: {step.name}")
             told = self._steps.get(step.id, 0)
@@ -80,8 +115,25 @@ class Narrator:
             new = step.logs[told : step.logs.rfind("\n") + 1]
             self._steps[step.id] = told + len(new)
             for line in COLOURS.sub("", new).splitlines():
-                if not UNTOLD.search(line):
+                if not UNTOLD.search(line) and (self._only is None or self._only.search(line)):
                     self._say(f"        {CLOCK.sub('', line)}")
+
+
+def count_nodes(results: Sequence[Mapping[str, Any]]) -> str:
+    """Say in words what became of dbt's nodes, by the `results` of a `run_results.json`."""
+    by_status = Counter("ok" if node["status"] in OK else str(node["status"]) for node in results)
+    rest = [f"{count} {status}" for status, count in by_status.items() if status != "ok"]
+    return ", ".join([f"{by_status['ok']} of {len(results)} nodes ok", *rest])
+
+
+def list_models(results: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the names of the models in the `results` of a `run_results.json`, by whether they were built."""
+    models: dict[str, list[str]] = {"built": [], "not built": []}
+    for node in results:
+        kind, _, name, *_ = node["unique_id"].split(".")
+        if kind == "model":
+            models["built" if node["status"] in OK else "not built"].append(name)
+    return models
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -95,3 +147,10 @@ def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             for key, width in widths.items()
         )
         yield "  " + "  ".join(cells)
+
+
+def _operators(line: Mapping[str, Any]) -> str:
+    """Return what a line of a task's log says if the operator has said it, or raised it."""
+    if str(line.get("logger")).startswith(TOLD):
+        return str(line["event"])
+    return " ".join(str(error["exc_value"]) for error in line.get("error_detail") or ())

@@ -40,24 +40,48 @@ def left_behind(home):
 
 
 def test_demo(demo, tmp_path):
-    """The demo runs the DAG, shows the mart's rows and both addresses, stops everything and exits with 0."""
+    """The demo runs its DAGs, shows the mart's rows and both addresses, stops everything and exits with 0."""
     # Whoever has these ports keeps them; the demo takes others.
     with socket.socket() as airflows, socket.socket() as dbt_clouds:
         for taken, port in ((airflows, 8080), (dbt_clouds, 8580)):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", port))
             taken.listen()
-        assert demo.wait(180) == 0
+        assert demo.wait(480) == 0
     output = demo.log.read_text()
     assert "Task build: success" in output
     assert "Step 5: Invoke dbt with `dbt build`" in output
+    assert len(re.findall(r"dbt Cloud run \d+ succeeded after", output)) == 2
     assert re.search(r"^  Lyngvik - Havnsund +\d+ +\d+ ", output, re.MULTILINE)
     assert re.search(r"Airflow +http://127.0.0.1:(?!8080)\d+", output)
     assert re.search(r"dbt Cloud +http://127.0.0.1:(?!8580)\d+", output)
     assert "Task refresh[4]: success" in output
+    assert_retried(output)
     assert "Port 8580 is taken; using" in output
     assert "Traceback" not in output
     assert left_behind(tmp_path / "home") == []
+
+
+def assert_retried(output):
+    """Fail unless the output shows a try that fails and a second that runs only what the first has left."""
+    assert "Task build: up_for_retry" in output
+    assert "Task build: success (try 2)" in output
+    shown = re.search(
+        r"""  try 1: run (?P<first>\d+) \(Error\)
+         (?P<ok>\d+) of (?P<all>\d+) nodes ok, (?P<failed>\d+) error, (?P<skipped>\d+) skipped
+         not built: (?P<left>port_dues, .+)
+  try 2: run (?P<second>\d+) \(Success\), a retry of run (?P=first)
+         (?P<again>\d+) of (?P=again) nodes ok
+         built: (?P=left)
+""",
+        output,
+    )
+    assert shown, output
+    counts = {name: int(shown[name]) for name in ("ok", "all", "failed", "skipped", "again")}
+    assert counts["again"] == counts["failed"] + counts["skipped"] == counts["all"] - counts["ok"]
+    assert counts["again"] < counts["ok"]
+    assert f"dbt Cloud run {shown['first']} failed: " in output
+    assert re.search(rf"dbt Cloud run {shown['second']} succeeded after \d+ s: http", output)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
