@@ -32,7 +32,7 @@ def test_xcoms(stack, nightly):
     run = stack.client.get_run(run_id, include_related=["trigger"])
     assert stack.airflow.xcom(*nightly, "build", "job_run_url") == run.href
     assert run.status_name == "Success"
-    assert run.cause == f"New files landed, says {nightly[1]}"
+    assert run.cause.startswith(f"New files landed, says {nightly[1]} [airflow:")
 
 
 def test_link(stack, nightly):
