@@ -94,8 +94,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param additional_run_config: more fields of the start request, by dbt Cloud's names (templated).
     :param wait_for_termination: False ends the task as soon as the run is started.
     :param durable: whether a retry looks for the run of an earlier try and takes it up (default: `[dbt_cloud]
-        durable`, True). Without it every try starts a run of its own, and a start whose answer is lost is an
-        error. `airflow tasks test` is never durable.
+        durable`, True). Without it every try starts a run of its own, a start whose answer is lost is an
+        error, and the run of a deferred task that is cleared may go on. `airflow tasks test` never is.
     :param if_job_running: what to do if other runs of the job go: `queue` starts one, which dbt Cloud lets
         wait for them (default); `reuse` takes up the newest that has the same overrides and is of no pull
         request, and never cancels it; `skip` skips the task; `fail` fails it.
@@ -229,12 +229,18 @@ class DbtCloudRunJobOperator(BaseOperator):
         hook = self._make_hook()
         self._attempt = attempt = Attempt(context["ti"], hook, self.log, cancel_on_kill=self.cancel_on_kill)
         hook.sleep = attempt.pause
+        # Read before anything is started, because a slip in the configuration is an error.
+        interval, patience = self.check_interval or options.check_interval(), options.lost_track_after()
         try:
             taken = self._take_run(context, hook, attempt)
             if not self.wait_for_termination:
                 return taken.run.id
-            wait = self._defer if self.deferrable else self._wait
-            ended = taken.run if taken.run.is_terminal else wait(taken, hook, attempt)
+            if taken.run.is_terminal:
+                ended = taken.run
+            elif self.deferrable:
+                ended = self._defer(taken, hook, attempt, interval)
+            else:
+                ended = self._wait(taken, hook, attempt, interval, patience)
         except AirflowTaskTimeout:
             attempt.cancel("the task's execution_timeout is over")
             raise
@@ -374,7 +380,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         for key, value in xcoms.items():
             attempt.ti.xcom_push(key=key, value=value)
 
-    def _defer(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt) -> Run:
+    def _defer(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float) -> Run:
         """Hand the run over to a trigger, unless it has ended already."""
         from airflow_dbt_cloud.deferral import defer_arguments, look_once
 
@@ -383,7 +389,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             arguments = defer_arguments(
                 hook,
                 run,
-                interval=self.check_interval or options.check_interval(),
+                interval=interval,
                 end_time=time.time() + self.timeout,
                 execution_deadline=self._execution_deadline(attempt.ti),
                 cancel_on_kill=taken.is_own and self.cancel_on_kill,
@@ -408,16 +414,13 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
         return event.run_id
 
-    def _wait(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt) -> Run:
+    def _wait(
+        self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float, patience: float
+    ) -> Run:
         from airflow_dbt_cloud.waiting import Watch
 
-        watch = Watch(
-            taken.run,
-            end_time=time.time() + self.timeout,
-            lost_track_after=options.lost_track_after(),
-            log=self.log,
-        )
-        interval = self.check_interval or options.check_interval()
+        end_time = time.time() + self.timeout
+        watch = Watch(taken.run, end_time=end_time, lost_track_after=patience, log=self.log)
         return hook.follow(watch, check_interval=interval, pause=attempt.pause)
 
     @contextmanager

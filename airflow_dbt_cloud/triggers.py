@@ -12,7 +12,7 @@ import random
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError, AirflowTaskTimeout
@@ -52,12 +52,11 @@ STATE_BUDGET = 5.0
 CANCEL_PAUSES = (1, 3, 10, 30)
 VERSION = 1
 
-Answer = TypeVar("Answer")
-
 # Decisions about killed tasks that are on their way: the event loop itself holds tasks only weakly.
 _decisions: set[asyncio.Task[None]] = set()
 
-# The states of a task that a person's action leaves it in when it was deferred; None is "cleared".
+# The states of a task that a person's action leaves it in when it was deferred; None is "cleared". A cleared
+# task may be at its next try already, "running": that one cancels the run itself, because it finds it.
 ENDED_BY_A_PERSON = frozenset(
     {"failed", "success", "skipped", "removed", "upstream_failed", "restarting", "scheduled", "queued", None}
 )
@@ -319,37 +318,26 @@ class DbtCloudRunJobTrigger(BaseTrigger):
 
     async def _find_out_who_ended_it(self) -> str:
         """Return what a person did to the task, or an empty string if nobody did anything."""
-        from airflow.sdk.execution_time.comms import GetTaskStates, GetXCom, TaskStatesResult, XComResult
+        from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
         ti = self.task_instance
         if ti is None:
             msg = "Only a trigger in a triggerer has a task whose state can be asked for."
             raise LookupError(msg)
         is_mapped = ti.map_index >= 0
-        name = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
-        map_index = ti.map_index if is_mapped else None
-        states = await _ask_airflow(
-            GetTaskStates(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index),
-            TaskStatesResult,
+        question = GetTaskStates(
+            dag_id=ti.dag_id,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            map_index=ti.map_index if is_mapped else None,
         )
-        state = states.task_states[ti.run_id][name]
-        if state in ENDED_BY_A_PERSON:
-            return f"a person ended the task (its state is {state})"
-        if state not in {"running", "deferred"}:
-            return ""
-        # A cleared task may be at its next try already, and then has no run yet, or another one.
-        question = GetXCom(
-            key="job_run_id", dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index
-        )
-        stored = await _ask_airflow(question, XComResult)
-        if stored.value is None:
-            return "a person cleared the task" if state == "running" else ""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        run_id = await sync_to_async(XCom.deserialize_value)(stored)
-        if isinstance(run_id, int) and run_id != self.run_id:
-            return f"a person cleared the task (it is at run {run_id} now)"
-        return ""
+        answer = await SUPERVISOR_COMMS.asend(question)
+        if not isinstance(answer, TaskStatesResult):
+            msg = f"Airflow does not say how the task is: {answer!r}"
+            raise TypeError(msg)
+        state = answer.task_states[ti.run_id][f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id]
+        return f"a person ended the task (its state is {state})" if state in ENDED_BY_A_PERSON else ""
 
 
 def _take_note(watch: Watch, followed: Followed) -> None:
@@ -357,16 +345,6 @@ def _take_note(watch: Watch, followed: Followed) -> None:
         watch.saw(replace(watch.run, status=followed.status))
     else:
         watch.missed(followed.error, age=asyncio.get_running_loop().time() - followed.asked)
-
-
-async def _ask_airflow(question: Any, kind: type[Answer]) -> Answer:
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-    answer = await SUPERVISOR_COMMS.asend(question)
-    if not isinstance(answer, kind):
-        msg = f"Airflow does not say how the task is: {answer!r}"
-        raise TypeError(msg)
-    return answer
 
 
 async def _connect(

@@ -1067,3 +1067,13 @@ def test_out_of_time_before_the_start(cloud):
     with pytest.raises(AirflowTaskTimeout):
         run(operator(job_id=None, **names))
     assert len(cloud.calls) == 1
+
+
+@pytest.mark.parametrize("option", ["check_interval", "lost_track_after", "start_timeout", "durable"])
+def test_a_slip_in_the_configuration(cloud, monkeypatch, option):
+    """An option of [dbt_cloud] that cannot be meant is an error before anything is started."""
+    monkeypatch.setenv(f"AIRFLOW__DBT_CLOUD__{option.upper()}", "often")
+    started = starts(cloud)
+    with pytest.raises(DbtCloudConfigurationError, match=rf"\[dbt_cloud\] {option} must be"):
+        run(operator(check_interval=None))
+    assert started.call_count == 0

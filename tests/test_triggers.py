@@ -15,10 +15,8 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import (
     ErrorResponse,
     GetTaskStates,
-    GetXCom,
     MaskSecret,
     TaskStatesResult,
-    XComResult,
 )
 from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import BaseTrigger
@@ -813,9 +811,8 @@ class Airflow:
 
     def __init__(self):
         self.state = "deferred"
-        self.xcom = 7
         self.asked = []
-        self.instead = {}  # by the kind of question
+        self.instead = None
         self.takes = 0
 
     def send(self, message):
@@ -826,13 +823,10 @@ class Airflow:
             return None
         self.asked.append(question)
         await asyncio.sleep(self.takes)
-        instead = self.instead.get(type(question))
-        if isinstance(instead, BaseException):
-            raise instead
-        if instead is not None:
-            return instead
-        if isinstance(question, GetXCom):
-            return XComResult(key=question.key, value=self.xcom)
+        if isinstance(self.instead, BaseException):
+            raise self.instead
+        if self.instead is not None:
+            return self.instead
         (run_id,), (task_id,) = question.run_ids, question.task_ids
         name = task_id if question.map_index is None else f"{task_id}_{question.map_index}"
         return TaskStatesResult(task_states={run_id: {name: self.state}})
@@ -888,26 +882,10 @@ def test_ended_by_a_person(cloud, make, airflow, kill, state):
 
 @pytest.mark.parametrize("state", ["running", "deferred", "up_for_retry", "up_for_reschedule", "new_in_3.9"])
 def test_ended_by_nobody(cloud, make, airflow, kill, state):
-    """The run goes on if the trigger only moves to another triggerer, or has done its work there."""
+    """The run goes on if the trigger only moves to another triggerer, or its task is at work again."""
     airflow.state = state
     kill(make())
     assert cloud.cancelled == []
-
-
-@pytest.mark.parametrize("state", ["running", "deferred"])
-def test_cleared_and_started_anew(cloud, make, airflow, kill, state):
-    """The run is cancelled if its task is cleared and has another run by now."""
-    airflow.state, airflow.xcom = state, 8
-    kill(make())
-    assert cloud.cancelled == [7]
-
-
-@pytest.mark.parametrize(("state", "cancelled"), [("running", [7]), ("deferred", [])])
-def test_cleared_and_not_yet_started_anew(cloud, make, airflow, kill, state, cancelled):
-    """The run of a task that is at its next try and has no run yet is cancelled."""
-    airflow.state, airflow.xcom = state, None
-    kill(make())
-    assert cloud.cancelled == cancelled
 
 
 @pytest.mark.parametrize("state", ["failed", "deferred"])
@@ -925,18 +903,11 @@ def test_cleared_and_not_yet_started_anew(cloud, make, airflow, kill, state, can
 def test_airflow_does_not_say(cloud, make, airflow, kill, state, trouble):
     """The run goes on if the task's state cannot be learned, and the task's log says so."""
     airflow.state = state
-    airflow.instead = {GetTaskStates: trouble, GetXCom: trouble}
+    airflow.instead = trouble
     lines = kill(make())
     assert cloud.cancelled == []
     (line,) = [line for line in lines if line["log_level"] == "warning"]
     assert "dbt Cloud run 7 may go on" in line["event"]
-
-
-def test_airflow_does_not_say_which_run(cloud, make, airflow, kill):
-    """The run goes on if it cannot be learned whether the task has another one by now."""
-    airflow.instead = {GetXCom: ErrorResponse()}
-    kill(make())
-    assert cloud.cancelled == []
 
 
 def test_airflow_is_silent(loop, cloud, make, airflow, kill):
@@ -1001,15 +972,12 @@ def test_a_run_that_is_not_the_tasks_own(cloud, make, airflow, kill):
 
 @pytest.mark.parametrize(("map_index", "asked"), [(-1, None), (0, 0), (12, 12)])
 def test_mapped_task(cloud, make, airflow, kill, map_index, asked):
-    """A mapped task asks for its own state and run, not for its siblings'."""
-    airflow.state, airflow.xcom = "running", 8
+    """A mapped task asks for its own state, not for its siblings'."""
+    airflow.state = "failed"
     kill(make(), map_index)
     assert cloud.cancelled == [7]
-    where = {"dag_id": "dag", "map_index": asked}
-    assert airflow.asked == [
-        GetTaskStates(task_ids=["build"], run_ids=["manual__1"], **where),
-        GetXCom(key="job_run_id", task_id="build", run_id="manual__1", **where),
-    ]
+    question = GetTaskStates(dag_id="dag", task_ids=["build"], run_ids=["manual__1"], map_index=asked)
+    assert airflow.asked == [question]
 
 
 def test_killed_before_the_connection_was_read(loop, cloud, make, airflow, kill):
