@@ -40,6 +40,7 @@ __all__ = ["LOST_TRACK_AFTER", "Watch", "wait_for_end"]
 LOST_TRACK_AFTER = 12 * 60 * 60.0
 NOT_FOUND_GRACE = 120.0
 REMINDER = 300.0
+NOT_SEEN_YET = 0
 
 
 class Log(Protocol):
@@ -90,6 +91,8 @@ class Watch:
         self._began = self._clock()
         self._failing_since: float | None = None
         self._reminded = 0.0
+        if run.status != NOT_SEEN_YET:
+            self._tell_if_new()
 
     @property
     def remaining(self) -> float:
@@ -115,11 +118,15 @@ class Watch:
             blind = self._clock() - self._failing_since
             self._log.warning("dbt Cloud run %s is in sight again after %.0f s.", run.id, blind)
             self._failing_since = None
-        if run.status != self.run.status and not run.is_terminal:
-            self._log.info("dbt Cloud run %s: %s.", run.id, run.status_name)
-            if run.status not in set(DbtCloudJobRunStatus):
-                self._log.warning("%s is new to us; the run counts as still going.", run.status_name)
+        is_other = run.status != self.run.status and not run.is_terminal
         self.run = run
+        if is_other:
+            self._log.info("dbt Cloud run %s: %s.", run.id, run.status_name)
+            self._tell_if_new()
+
+    def _tell_if_new(self) -> None:
+        if self.run.status not in set(DbtCloudJobRunStatus):
+            self._log.warning("%s is new to us; the run counts as still going.", self.run.status_name)
 
     def missed(self, error: DbtCloudError, *, age: float = 0.0) -> None:
         """

@@ -66,6 +66,13 @@ def test_unknown_status(status, caplog):
     )
 
 
+def test_unknown_status_from_the_start(caplog):
+    """A run whose start is answered with a status that is new to us is logged once, too."""
+    answers = iter([Run(id=7, status=7), Run(id=7, status=7), Run(id=7, status=SUCCESS)])
+    wait_for_end(Watch(Run(id=7, status=7)), lambda: next(answers), interval=1, pause=lambda _: None)
+    assert len([record for record in caplog.records if "new to us" in record.message]) == 1
+
+
 def test_interval():
     """Between two questions lies the interval."""
     scene = Scene(QUEUED, RUNNING, RUNNING, SUCCESS)
