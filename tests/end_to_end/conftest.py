@@ -15,6 +15,8 @@ from demo.airflow import Airflow
 from demo.dbt_cloud import TOKEN, DbtCloud
 from demo.processes import wait_until
 
+pytest.register_assert_rewrite("tests.end_to_end.scenes")
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_dags"
 # How many stories are told at the same time.

@@ -152,6 +152,22 @@ class Scene:
         return f"{self.task_id}[{self.map_index}] of {self.dag_run}"
 
 
+def assert_resumed(scene, run, within=2):
+    """Check that a later try has taken up the run of the first, and that nothing was cancelled."""
+    state, tries = scene.end()
+    assert state == "success"
+    assert 2 <= tries <= within
+    assert scene.job.story == [(1, "Success")]
+    assert scene.job.runs[0].id == run.id
+    assert scene.xcom() == scene.xcom("job_run_id") == run.id
+    log = scene.log(tries)
+    assert f"Resuming dbt Cloud run {run.id} (" in log
+    assert "), started by try 1." in log
+    assert f"dbt Cloud run {run.id} succeeded" in log
+    for number in range(1, tries + 1):
+        assert "Cancelling" not in scene.log(number)
+
+
 def parent(pid):
     """Return the id of a process's parent."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

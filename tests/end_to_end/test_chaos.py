@@ -10,7 +10,7 @@ import pytest
 
 from airflow_dbt_cloud.markers import Marker
 
-from .scenes import Job, Scene, all_tasks, eventually, signal_all
+from .scenes import Job, Scene, all_tasks, assert_resumed, eventually, signal_all
 
 # The first test waits for its own story only, but shares two processors with the others.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -18,20 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 START = "/run/$"
 LIST = "/runs/$"
 NO_RUN = "Starting a run: no earlier try has left a run."
-
-
-def assert_resumed(scene, run, ended=("success", 2)):
-    """Check that a second try has taken up the run of the first, and that nothing was cancelled."""
-    assert scene.end() == ended
-    assert scene.job.story == [(1, "Success")]
-    assert scene.job.runs[0].id == run.id
-    assert scene.xcom() == scene.xcom("job_run_id") == run.id
-    log = scene.log(2)
-    assert f"Resuming dbt Cloud run {run.id} (" in log
-    assert "), started by try 1." in log
-    assert f"dbt Cloud run {run.id} succeeded" in log
-    for number in (1, 2):
-        assert "Cancelling" not in scene.log(number)
 
 
 def assert_started_by_the_second_try(scene):

@@ -118,8 +118,14 @@ def test_one_poller_for_many(stack):
     assert lists <= 24
 
 
+def runs_of_the_medium_job(stack):
+    """Return the ids of all runs of the job that takes half a minute."""
+    return [run.id for run in stack.client.list_runs(job_definition_id=stack.medium_job)]
+
+
 def test_triggerer_is_killed(stack):
     """A triggerer that dies takes nothing with it: the next one follows the run to its end."""
+    earlier = runs_of_the_medium_job(stack)
     dag_run = stack.run("deferred", job_id=stack.medium_job)
     stack.wait_for_task(dag_run, "build", "deferred")
     run_id = stack.airflow.xcom(*dag_run, "build", "job_run_id")
@@ -130,6 +136,10 @@ def test_triggerer_is_killed(stack):
     assert stack.wait_for_task(dag_run, "build", "success", "failed", within=150)["state"] == "success"
     assert stack.client.get_run(run_id).is_success
     assert stack.airflow.xcom(*dag_run, "build") == run_id
+    assert [run.id for run in stack.client.list_runs(job_definition_id=stack.medium_job)] == [
+        *earlier,
+        run_id,
+    ]
 
 
 def test_triggerer_is_reassigned(stack):

@@ -29,6 +29,9 @@ with DAG("durable", start_date=START, schedule=None):
 with DAG("durable_deferred", start_date=START, schedule=None):
     DbtCloudRunJobOperator(task_id="build", job_id=JOB, **durable_deferred)
 
+with DAG("durable_and_patient", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, **{**durable, "retry_delay": timedelta(seconds=20)})
+
 with DAG("durable_by_name", start_date=START, schedule=None):
     DbtCloudRunJobOperator(
         task_id="build",
