@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+TASKS ?= 300
 
-.PHONY: help demo test test-fast lint format constraints clean
+.PHONY: help demo test test-fast chaos lint format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -18,6 +19,9 @@ test: lint ## everything: lint, types, layers, unit and end-to-end tests
 
 test-fast: $(VENV)/.installed ## the unit tests only
 	$(BIN)/python -m pytest -m "not slow"
+
+chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
+	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/chaos_at_scale.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

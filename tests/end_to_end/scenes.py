@@ -168,6 +168,20 @@ def assert_resumed(scene, run, within=2):
         assert "Cancelling" not in scene.log(number)
 
 
+def assert_one_run_each(stack, dag_run, job, tasks, within=PATIENCE):
+    """Check that all tasks of a DAG run have succeeded, with one run each and no other."""
+
+    def has_ended():
+        states = [task["state"] for task in all_tasks(stack, dag_run)]
+        return len(states) == tasks and set(states) <= {"success", "failed"}
+
+    wait_until(has_ended, within=within, what=f"The end of {dag_run}", every=2)
+    assert {task["state"] for task in all_tasks(stack, dag_run)} == {"success"}
+    assert {run.status_name for run in job.runs} == {"Success"}
+    keys = [Marker.read(run.cause).key for run in job.runs]
+    assert len(keys) == len(set(keys)) == tasks
+
+
 def parent(pid):
     """Return the id of a process's parent."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
@@ -200,13 +214,13 @@ def insist(act, *arguments, **more):
     return answers[0]
 
 
-def all_tasks(stack, dag_run):
-    """Return all task instances of a DAG run, page by page."""
+def all_tasks(stack, dag_run, **filters):
+    """Return the task instances of a DAG run, page by page."""
     dag_id, run_id = dag_run
     path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
     tasks = []
     while True:
-        page = stack.airflow.call("GET", path, limit=100, offset=len(tasks))
+        page = stack.airflow.call("GET", path, limit=100, offset=len(tasks), **filters)
         tasks += page["task_instances"]
         if len(tasks) >= page["total_entries"]:
             return tasks

@@ -8,9 +8,7 @@ import signal
 
 import pytest
 
-from airflow_dbt_cloud.markers import Marker
-
-from .scenes import Job, Scene, all_tasks, assert_resumed, eventually, signal_all
+from .scenes import Job, Scene, assert_one_run_each, assert_resumed, eventually, signal_all
 
 # The first test waits for its own story only, but shares two processors with the others.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -138,20 +136,6 @@ def worker_frozen_while_it_waits(stack):
         signal_all(pids, signal.SIGCONT)
     assert_resumed(scene, run)
     scene.wait_for_log("Airflow ends this process: nobody ended the task")
-
-
-def assert_one_run_each(stack, dag_run, job, tasks):
-    """Check that all tasks of a DAG run have succeeded, with one run each and no other."""
-
-    def has_ended():
-        states = [task["state"] for task in all_tasks(stack, dag_run)]
-        return len(states) == tasks and set(states) <= {"success", "failed"}
-
-    eventually(has_ended, f"The end of {dag_run}")
-    assert {task["state"] for task in all_tasks(stack, dag_run)} == {"success"}
-    assert {run.status_name for run in job.runs} == {"Success"}
-    keys = [Marker.read(run.cause).key for run in job.runs]
-    assert len(keys) == len(set(keys)) == tasks
 
 
 def one_reply_in_ten_lost(stack):
