@@ -209,4 +209,7 @@ class Attempt:
             run_ids=[ti.run_id],
             map_index=ti.map_index if is_mapped else None,
         )
+        if ti.run_id not in states:
+            # A person has deleted the DAG run.
+            return "removed"
         return str(states[ti.run_id][f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id])
