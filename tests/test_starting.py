@@ -410,6 +410,27 @@ def test_retry_that_turns_up_late(job, begin):
     assert job.starts == []
 
 
+def test_start_after_a_refused_retry_whose_answer_is_lost(job, begin):
+    """A full start that follows a refused retry is looked for by its marker, as any other."""
+    job.add(ERROR, by=by(), can_retry=True)
+    job.refuses_retry = said(400, None, "This run cannot be retried.")
+    job.fates = [Fate(READ_TIMEOUT, 5)]
+    assert begin(by(2), retry_from_failure=True).take().run.id == 102
+    assert len(job.starts) == 1
+
+
+def test_retry_of_a_person(job, begin):
+    """A retry that a person asked for meanwhile is not taken for a double of ours."""
+    job.add(ERROR, by=by(), can_retry=True)
+    job.fates = [Fate(READ_TIMEOUT, None)]
+    starting = begin(by(2), retry_from_failure=True)
+    taken = starting.take()
+    assert taken.starts == 2
+    job.add(QUEUED, cause="by hand", retrying_run_id=101)
+    starting.cancel_doubles(taken)
+    assert job.cancelled == []
+
+
 class Slow:
     """A client whose retries take two seconds to be answered."""
 
@@ -503,6 +524,13 @@ def test_found_beyond_the_timeout(job, begin):
     assert len(job.starts) == 1
 
 
+def test_trouble_beyond_the_timeout(job, begin):
+    """The look for a start that was sent survives trouble, also if `timeout` is over by then."""
+    job.fates = [Fate(READ_TIMEOUT)]
+    job.lists = [*[said(429, **{"Retry-After": "20"})] * 3, None]
+    assert begin(timeout=10).take().run.id == 101
+
+
 @pytest.mark.parametrize("trouble", [FAILING, READ_TIMEOUT, said(429), said(401), said(404)], ids=repr)
 def test_no_second_start_without_a_look(job, begin, trouble):
     """If dbt Cloud cannot be asked whether there is a run, no second start is sent."""
@@ -541,6 +569,15 @@ def test_double_is_cancelled(job, begin):
     starting.cancel_doubles(taken)
     assert job.cancelled == [103]
     assert [job.status(run_id) for run_id in (101, 102, 104)] == [RUNNING, RUNNING, QUEUED]
+
+
+def test_both_turn_up(job, begin):
+    """If two answers are lost and both runs found, the older one is followed, and the other cancelled."""
+    job.fates = [Fate(READ_TIMEOUT, 125), Fate(READ_TIMEOUT, 5)]
+    starting = begin()
+    taken = starting.take()
+    starting.cancel_doubles(taken)
+    assert (taken.run.id, taken.starts, job.cancelled) == (101, 2, [102])
 
 
 def test_double_that_has_ended(job, begin):
@@ -632,6 +669,7 @@ def test_refused(job, begin, clock, answer, error, words, marker):
     with pytest.raises(error, match=words):
         begin(marker).take()
     assert len(job.starts) == 1
+    assert len(job.asked("list")) == (2 if marker == by(2) else 0)
     assert [seconds for seconds in clock.pauses if seconds] == []
 
 
@@ -934,6 +972,7 @@ def test_a_lost_retry_is_found_by_a_kill(job, begin):
     starting = begin(by(2), retry_from_failure=True)
     with pytest.raises(Killed):
         starting.take()
+    job.add(QUEUED, cause="a retry of another run", retrying_run_id=99)
     assert starting.find_started(starting.client).id == 102
 
 
