@@ -13,7 +13,7 @@ from airflow_dbt_cloud.client import Client
 from airflow_dbt_cloud.credentials import Credentials
 from demo.airflow import Airflow
 from demo.dbt_cloud import TOKEN, DbtCloud
-from demo.processes import wait_until
+from demo.processes import StackError, free_port, wait_until
 
 pytest.register_assert_rewrite("tests.end_to_end.scenes")
 
@@ -128,6 +128,30 @@ class Stack:
         return "\n".join(f"{line['event']} {line.get('error_detail') or ''}" for line in lines)
 
 
+def serve_people(airflow):
+    """
+    Give people another API server than tasks.
+
+    Airflow writes down from its event loop what a person asks for. Meanwhile a task's request in a thread of
+    the same process cannot commit, and with SQLite both wait for each other until one gives up.
+    """
+    port = free_port()
+    server = airflow.start_component(
+        "api-server", name="api-server-for-people", environment={"AIRFLOW__API__PORT": str(port)}
+    )
+    airflow.url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: is_up(airflow), within=120, what="The start of a second API server", watching=[server])
+
+
+def is_up(airflow):
+    """Say whether the API server answers."""
+    try:
+        airflow.call("GET", "version")
+    except StackError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
     """Start both, with a connection in the environment as a deployment would have it."""
@@ -157,6 +181,7 @@ def stack(tmp_path_factory):
         )
         try:
             airflow.start()
+            serve_people(airflow)
             yield Stack(airflow, dbt_cloud, Client(Credentials(**dbt_cloud.credentials())), home)
         finally:
             airflow.stop()

@@ -23,15 +23,16 @@ class Job:
     :param hanging: how many of its runs hang before they do something.
     :param seconds: for how long they hang; meanwhile a lost worker is noticed.
     :param command: what its runs do; the default takes half a second.
+    :param fields: of dbt Cloud's job.
     """
 
-    def __init__(self, stack, *, hanging=0, seconds=45, command="dbt clean"):
+    def __init__(self, stack, *, hanging=0, seconds=45, command="dbt clean", **fields):
         self._stack = stack
         api = f"{stack.dbt_cloud.url}/api/v2/accounts/{stack.dbt_cloud.account_id}/jobs/"
         headers = {"Authorization": f"Token {TOKEN}"}
         model = requests.get(f"{api}{stack.hourly_job}/", headers=headers, timeout=30).json()["data"]
         self.name = f"A job for a story, number {os.urandom(8).hex()}"
-        made = {**model, "name": self.name, "execute_steps": [command]}
+        made = {**model, "name": self.name, "execute_steps": [command], **fields}
         answer = requests.post(api, json=made, headers=headers, timeout=30)
         assert answer.ok, answer.text
         self.id = answer.json()["data"]["id"]
