@@ -53,6 +53,8 @@ __all__ = ["DbtCloudJobRunLink", "DbtCloudRunJobOperator"]
 
 # What a task may do about other runs of its job.
 IF_JOB_RUNNING = ("queue", "reuse", "skip", "fail")
+# Seconds from the start of a process within which it asks for a run, if nothing holds it up.
+PUNCTUAL = 15.0
 # The XCom that says whether the task may cancel its run: it outlives a deferral, however that ends.
 IS_OWN = "job_run_is_own"
 # A run of somebody else's, which is reused, is neither.
@@ -341,6 +343,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             log=self.log,
             marker=make_marker(context) if is_durable else None,
             since=context["dag_run"].start_date,
+            is_late=_is_late(context["ti"]),
             if_job_running=self.if_job_running,
             retry_from_failure=self.retry_from_failure,
             cancel_on_kill=self.cancel_on_kill,
@@ -432,6 +435,11 @@ class DbtCloudRunJobOperator(BaseOperator):
             if self.retry_on_cancel:
                 raise
             raise AirflowFailException(str(error)) from error
+
+
+def _is_late(ti: RuntimeTaskInstanceProtocol) -> bool:
+    """Whether Airflow may have given up this process: a machine that stood still does not notice it."""
+    return ti.start_date is not None and time.time() - ti.start_date.timestamp() > PUNCTUAL
 
 
 def _read_xcom(ti: RuntimeTaskInstanceProtocol, key: str) -> Any:

@@ -1,8 +1,8 @@
 """
 How a try of a task comes to its run: takes up the one that an earlier try has left, or starts one.
 
-* A first try has no predecessor and looks for none. A later one asks for the job's runs and decides by the
-  table in `decisions`.
+* A first try has no predecessor and looks for none, unless it is so late that Airflow may have begun another.
+  A later one asks for the job's runs and decides by the table in `decisions`.
 * A start whose fate is unknown is never repeated blindly: the run is looked for by its marker for two
   minutes. Only if it is nowhere, a start is sent again; three at most.
 * If dbt Cloud cannot be asked within `timeout`, the try ends with an error rather than risk a second run.
@@ -84,6 +84,7 @@ class Starting:
     :param log: the task's log: tells the story.
     :param marker: this try's; None = the task is not durable: looks for nothing, and marks nothing.
     :param since: when the DAG run began: no run of the task is older.
+    :param is_late: whether this try was at a standstill for so long that a later one may be at work.
     :param if_job_running: what to do about other runs of the job; `queue`, `reuse`, `skip` or `fail`.
     :param retry_from_failure: whether a failed run of the task is retried rather than started anew.
     :param cancel_on_kill: whether the run of a cleared task is cancelled.
@@ -98,6 +99,7 @@ class Starting:
     log: Log
     marker: Marker | None = None
     since: datetime | None = None
+    is_late: bool = False
     if_job_running: str = "queue"
     retry_from_failure: bool = False
     cancel_on_kill: bool = True
@@ -123,7 +125,7 @@ class Starting:
         :raises DbtCloudStartUnconfirmed: nobody knows whether a run was started.
         :raises DbtCloudError: dbt Cloud refuses the start, or cannot be asked; no run was started.
         """
-        if self.marker is None or self.marker.try_number <= 1:
+        if self.marker is None or (self.marker.try_number <= 1 and not self.is_late):
             return self._start()
         decision = decide(
             self.marker,

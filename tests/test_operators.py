@@ -61,6 +61,7 @@ class TaskInstance:
 
     dag_id, run_id, task_id, map_index = "dag", "manual__1", "build", -1
     try_number, max_tries = 1, 0
+    start_date = None
 
     def __init__(self, state="running"):
         self.xcoms = {}
@@ -295,17 +296,17 @@ def test_deferrable_by_default(monkeypatch, default, parameter, is_deferrable):
 
 @pytest.mark.parametrize(
     ("timeout", "execution_timeout", "patience"),
-    [(3600, None, 3600), (3600, timedelta(minutes=30), 1740), (600, timedelta(minutes=30), 600)],
+    [(3600, None, 3600), (3600, timedelta(minutes=30), 1790), (600, timedelta(minutes=30), 600)],
 )
 def test_deadlines(cloud, timeout, execution_timeout, patience):
     """`timeout` counts from now, execution_timeout from the task's start; Airflow's own comes 600 s later."""
     starts(cloud)
     becomes(cloud, 1)
     ti = TaskInstance()
-    ti.start_date = NOW - timedelta(seconds=60)
+    ti.start_date = NOW - timedelta(seconds=10)
     given = deferred(operator(deferrable=True, timeout=timeout, execution_timeout=execution_timeout), ti)
     assert given.trigger.end_time == NOW.timestamp() + timeout
-    assert given.trigger.execution_deadline == (execution_timeout and NOW.timestamp() + 1740)
+    assert given.trigger.execution_deadline == (execution_timeout and NOW.timestamp() + 1790)
     assert given.timeout == timedelta(seconds=patience + 600)
 
 
@@ -1077,3 +1078,31 @@ def test_a_slip_in_the_configuration(cloud, monkeypatch, option):
     with pytest.raises(DbtCloudConfigurationError, match=rf"\[dbt_cloud\] {option} must be"):
         run(operator(check_interval=None))
     assert started.call_count == 0
+
+
+def test_late(cloud):
+    """A first try whose machine stood still starts nothing if a later try is at work meanwhile."""
+    leaves(cloud, {**STARTED, "trigger": {"cause": f"nightly {MARKER.replace('0.0.1', '0.0.2')}"}})
+    ti = TaskInstance()
+    ti.start_date = datetime.now(UTC) - timedelta(minutes=1)
+    with pytest.raises(DbtCloudSuperseded):
+        run(operator(), ti)
+
+
+def test_late_and_alone(cloud):
+    """A first try that is late starts a run if no other one has done so."""
+    leaves(cloud, {**STARTED, "id": 6, "trigger": {"cause": "somebody else's"}})
+    started = starts(cloud)
+    ti = TaskInstance()
+    ti.start_date = datetime.now(UTC) - timedelta(minutes=1)
+    assert run(operator(wait_for_termination=False), ti) == 7
+    assert started.call_count == 1
+
+
+def test_punctual(cloud):
+    """A first try that has just begun asks for nothing before it starts its run."""
+    starts(cloud)
+    ti = TaskInstance()
+    ti.start_date = datetime.now(UTC)
+    assert run(operator(wait_for_termination=False), ti) == 7
+    assert len(cloud.calls) == 1

@@ -138,6 +138,20 @@ def worker_frozen_while_it_waits(stack):
     scene.wait_for_log("Airflow ends this process: nobody ended the task")
 
 
+def worker_frozen_before_the_start(stack):
+    """A worker that freezes before its start, and thaws when the next try has a run, starts no second."""
+    scene = Scene.begin(stack, "durable_and_slow", Job(stack, hanging=1, seconds=15))
+    scene.wait_for_log("Lingering")
+    pids = scene.processes()
+    signal_all(pids, signal.SIGSTOP)
+    try:
+        scene.wait_for_log("Started dbt Cloud run", try_number=2)
+    finally:
+        signal_all(pids, signal.SIGCONT)
+    scene.wait_for_log("Server indicated the task shouldn't be running anymore")
+    assert_started_by_the_second_try(scene)
+
+
 def one_reply_in_ten_lost(stack):
     """Of twelve starts on one job whose replies get lost now and then, each makes one run."""
     job = Job(stack)
@@ -208,6 +222,7 @@ STORIES = [
     process_killed_while_it_waits,
     worker_drained_while_it_waits,
     worker_frozen_while_it_waits,
+    worker_frozen_before_the_start,
     one_reply_in_ten_lost,
     every_reply_lost_for_a_while,
     lists_fail_for_a_while,

@@ -1,5 +1,6 @@
 """DAGs whose tasks survive the death of the machines that they run on."""
 
+import logging
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, TaskGroup
 
 from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
+
+log = logging.getLogger(__name__)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = "{{ dag_run.conf['job_id'] }}"
@@ -21,6 +24,13 @@ def hang_in_the_first_try(context, result):  # noqa: ARG001 - as Airflow calls i
     """Keep the process once its run has ended, long enough to be killed."""
     if context["ti"].try_number == 1:
         time.sleep(600)
+
+
+def linger_in_the_first_try(context):
+    """Keep the process before it does anything, long enough to be frozen."""
+    if context["ti"].try_number == 1:
+        log.info("Lingering")
+        time.sleep(10)
 
 
 with DAG("durable", start_date=START, schedule=None):
@@ -43,6 +53,9 @@ with DAG("durable_by_name", start_date=START, schedule=None):
 
 with DAG("durable_in_a_hurry", start_date=START, schedule=None):
     DbtCloudRunJobOperator(task_id="build", job_id=JOB, start_timeout=5, **durable)
+
+with DAG("durable_and_slow", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, pre_execute=linger_in_the_first_try, **durable)
 
 with DAG("durable_until_the_end", start_date=START, schedule=None):
     DbtCloudRunJobOperator(task_id="build", job_id=JOB, post_execute=hang_in_the_first_try, **durable)
