@@ -47,7 +47,8 @@ GLANCE = (30.0, 60.0)
 # How long at most it waits for the last answer at its deadline: as long as one request may take. While dbt
 # Cloud wants to be left alone for longer than that, there is none.
 LAST_PATIENCE = 30.0
-STATE_BUDGET = 5.0
+# Airflow gives `on_kill` 30 s. The first answer of a triggerer that has just begun takes seconds.
+STATE_BUDGET = 25.0
 # Seconds between tries to cancel the run of a killed task: nobody else will.
 CANCEL_PAUSES = (1, 3, 10, 30)
 VERSION = 1
