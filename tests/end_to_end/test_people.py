@@ -101,7 +101,8 @@ class Scene:
         for task in tasks or self.jobs:
             if task == "deferred":
                 self.wait(task, "deferred")
-                self.stack.wait_for_trigger(self.dag_run, task)
+                # Until it has, nobody would notice that the task is ended.
+                self.wait_for_log(task, " starting", self.task(task)["try_number"])
             else:
                 self.wait(task, "running")
                 what = f"Task {task} of {self.dag_run} to announce its run"
