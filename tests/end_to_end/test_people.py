@@ -594,10 +594,6 @@ def odd_reason(stack):
     job.wait_for("Cancelled")
 
 
-FIRST_QUESTION = pytest.mark.xfail(
-    reason="a new triggerer on a busy machine takes longer than 5 s to say for the first time how a task is",
-    strict=False,
-)
 STORIES = [
     cleared_after_its_worker_was_lost,
     same_ids_in_another_deployment,
@@ -606,8 +602,8 @@ STORIES = [
     tried_out_with_tasks_test,
     marked_failed_while_it_works,
     marked_success_while_it_works,
-    pytest.param(marked_failed_while_deferred, marks=FIRST_QUESTION),
-    pytest.param(marked_success_while_deferred, marks=FIRST_QUESTION),
+    marked_failed_while_deferred,
+    marked_success_while_deferred,
     cleared_while_it_waits,
     marked_or_cleared_before_it_starts,
     marked_or_cleared_while_up_for_retry,
