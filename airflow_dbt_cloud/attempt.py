@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from airflow_dbt_cloud import metrics, options
 from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudWaitInterrupted
+from airflow_dbt_cloud.task_states import ENDED_WHILE_WORKING, question, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,6 @@ __all__ = ["Attempt", "make_marker"]
 
 KILL_BUDGET = 4.0
 STATE_BUDGET = 2.0
-# The states of a running task that only a person's action leads to.
-ENDED_BY_A_PERSON = frozenset({"failed", "success", "skipped", "removed", "restarting"})
 
 
 def make_marker(context: Context) -> Marker | None:
@@ -86,20 +85,20 @@ class Attempt:
         self._log = log
         self._cancel_on_kill = cancel_on_kill
         self._lock = threading.Lock()
-        self._find: Callable[[Client], Run | None] | None = None
+        self._find: Callable[[Client], list[Run]] | None = None
         self._run: Run | None = None
         self._is_own = True
-        self._cancelled_id: int | None = None
+        self._cancelled: set[int] = set()
         self._is_killed = False
         self._ending = ""
         self._is_over = threading.Event()
         self._is_a_persons_wish = False
 
-    def is_starting(self, find: Callable[[Client], Run | None]) -> None:
+    def is_starting(self, find: Callable[[Client], list[Run]]) -> None:
         """
         Take note that a run may exist from now on.
 
-        :param find: looks for it, once.
+        :param find: looks for such runs, once.
         """
         self._find = find
 
@@ -115,7 +114,7 @@ class Attempt:
             self._run, self._is_own = run, is_own
             is_too_late = bool(self._ending)
         if is_too_late:
-            if self._is_a_persons_wish and self._cancelled_id != run.id:
+            if self._is_a_persons_wish and run.id not in self._cancelled:
                 self.cancel(self._ending)
             raise self._interruption()
 
@@ -129,8 +128,7 @@ class Attempt:
         """
         self._is_over.wait(seconds)
         if self._is_killed:
-            # The process would end, and with it what may still be cancelling the run.
-            self._is_over.wait(KILL_BUDGET)
+            self.settle()
             raise self._interruption()
 
     def _interruption(self) -> DbtCloudError:
@@ -147,24 +145,58 @@ class Attempt:
 
         :param within: seconds; by default as long as it takes.
         """
+        if self._run is None and self._find is None:
+            # The connection may not have been read yet, and must not be now.
+            self._log.info("No dbt Cloud run was started.")
+            return
         # A third each to find the run, for the connection, and for the answer.
         client = self._hook.get_conn() if within is None else self._hook.get_conn().hurried(within / 3)
         try:
-            run = self._run or (self._find(client) if self._find else None)
-            if run is None:
-                self._log.warning("Nothing to cancel: no dbt Cloud run is known to have been started.")
-            elif not self._is_own:
-                self._log.info("dbt Cloud run %s goes on: this task did not start it.", run.id)
-            elif not self._cancel_on_kill:
-                self._log.info("dbt Cloud run %s goes on, as cancel_on_kill says.", run.id)
-            else:
-                self._log.info("Cancelling dbt Cloud run %s, because %s.", run.id, why)
-                client.cancel_run(run.id)
-                self._cancelled_id = run.id
-                metrics.count(metrics.RUNS_CANCELLED)
+            for run in self._find_runs(client):
+                if not self._is_own:
+                    self._log.info("dbt Cloud run %s goes on: this task did not start it.", run.id)
+                elif not self._cancel_on_kill:
+                    self._log.info("dbt Cloud run %s goes on, as cancel_on_kill says.", run.id)
+                else:
+                    self._log.info("Cancelling dbt Cloud run %s, because %s.", run.id, why)
+                    if within is None:
+                        # A next try that came sooner than the end would take the run up.
+                        client.end_run(run.id)
+                    else:
+                        client.cancel_run(run.id)
+                    self._cancelled.add(run.id)
+                    metrics.count(metrics.RUNS_CANCELLED)
         except DbtCloudError as error:
             name = f"run {self._run.id}" if self._run else "the run that was being started"
             self._log.warning("dbt Cloud %s may go on: it could not be cancelled. %s", name, error)
+
+    def _find_runs(self, client: Client) -> list[Run]:
+        if self._run is not None:
+            return [self._run]
+        found = self._find(client) if self._find else []
+        if not found:
+            self._log.warning("Nothing to cancel: no dbt Cloud run of this task is to be found.")
+        return found
+
+    def confirm(self) -> None:
+        """
+        Make sure that no person has ended the task since the last heartbeat, before it is deferred.
+
+        Airflow would refuse the deferral without a word, and nobody would be left to cancel the run.
+
+        :raises DbtCloudWaitInterrupted: a person has; the run is cancelled.
+        """
+        state = self._ask_state(STATE_BUDGET)
+        if state in ENDED_WHILE_WORKING and self._run is not None:
+            self._is_a_persons_wish, self._ending = True, f"a person ended the task (its state is {state})"
+            self.cancel(self._ending)
+            raise self._interruption()
+
+    def settle(self) -> None:
+        """Wait, if the task is killed, until it has been decided what becomes of its run."""
+        if self._is_killed:
+            # The process would end, and with it what may still be cancelling the run.
+            self._is_over.wait(KILL_BUDGET)
 
     def kill(self) -> None:
         """Decide what becomes of the run now that Airflow ends this process; returns at once."""
@@ -174,7 +206,7 @@ class Attempt:
     def _stop(self) -> None:
         deadline = time.monotonic() + KILL_BUDGET
         state = self._ask_state(STATE_BUDGET)
-        is_a_persons_wish = state in ENDED_BY_A_PERSON
+        is_a_persons_wish = state in ENDED_WHILE_WORKING
         who = "a person" if is_a_persons_wish else "nobody"
         ending = f"{who} ended the task (its state is {state or 'unknown'})"
         with self._lock:
@@ -187,7 +219,7 @@ class Attempt:
             self._is_over.set()
 
     def _ask_state(self, timeout: float) -> str | None:
-        states: list[str] = []
+        states: list[str | None] = []
 
         def ask() -> None:
             try:
@@ -200,16 +232,5 @@ class Attempt:
         asking.join(timeout)
         return states[0] if states else None
 
-    def _get_state(self) -> str:
-        ti = self.ti
-        is_mapped = ti.map_index is not None and ti.map_index >= 0
-        states = ti.get_task_states(
-            dag_id=ti.dag_id,
-            task_ids=[ti.task_id],
-            run_ids=[ti.run_id],
-            map_index=ti.map_index if is_mapped else None,
-        )
-        if ti.run_id not in states:
-            # A person has deleted the DAG run.
-            return "removed"
-        return str(states[ti.run_id][f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id])
+    def _get_state(self) -> str | None:
+        return read_state(self.ti.get_task_states(**question(self.ti)), self.ti)

@@ -11,6 +11,7 @@ but an artifact's ends in a slash; for the rest see `filters`.
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -173,6 +174,20 @@ class Client:
         """Ask dbt Cloud to cancel a run, and return it; one that is running may take some seconds to stop."""
         url = self._path(f"runs/{run_id}/cancel/")
         return self._run(_data(self._request("POST", url, is_safe=True), "POST", url))
+
+    def end_run(self, run_id: int, *, sleep: Callable[[float], None] = time.sleep) -> Run:
+        """
+        Cancel a run, and wait until it has stopped, for a minute at most; return it as it is then.
+
+        :param sleep: takes seconds.
+        """
+        run = self.cancel_run(run_id)
+        for _ in range(30):
+            if run.is_terminal:
+                break
+            sleep(2.0)
+            run = self.get_run(run_id)
+        return run
 
     def get_step(self, step_id: int) -> Step:
         """Return a step of a run, with its log as far as there is one."""

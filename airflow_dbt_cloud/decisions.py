@@ -10,7 +10,8 @@ going, same MAX                                          take it up; of several 
 going, other MAX: the task was cleared                   cancel, then start
 none going; the newest is Success, same MAX and CLEAR    take it up as finished
 none going; the newest is Success otherwise: cleared     start
-none going; the newest is Error                          start, or retry it if that is wanted and possible
+none going; the newest is Error, same MAX                start, or retry it if that is wanted and possible
+none going; the newest is Error, other MAX: cleared      start
 none going; the newest is Cancelled                      start
 =======================================================  ====================================================
 
@@ -127,7 +128,9 @@ def decide(
 
     if same_going:
         oldest, *_ = same_going
-        others = tuple(left.run for left in going if left is not oldest and left.is_marked)
+        # Those of another MAX are what a clear has left, and may go on if the author wants that.
+        doomed = going if cancel_on_kill else same_going
+        others = tuple(left.run for left in doomed if left is not oldest and left.is_marked)
         return TakeUp(oldest.run, f"started by try {oldest.marker.try_number}", others)
 
     if going:
@@ -145,15 +148,21 @@ def _decide_after(newest: Left, mine: Marker, *, retry_from_failure: bool) -> St
             return TakeUp(run, f"started by try {newest.marker.try_number}")
         case DbtCloudJobRunStatus.SUCCESS:
             return Start(f"run {run.id} succeeded, and the task was cleared")
-        case DbtCloudJobRunStatus.ERROR if retry_from_failure and run.can_retry:
-            return Retry(run, "only what failed and what came after it runs again")
+        case DbtCloudJobRunStatus.ERROR if newest.marker.max_tries != mine.max_tries:
+            return Start(f"run {run.id} failed, and the task was cleared")
         case DbtCloudJobRunStatus.ERROR if retry_from_failure:
-            reason = run.retry_not_supported_reason or "it gives no reason"
-            return Start(f"run {run.id} failed, and dbt Cloud cannot retry it from its failure ({reason})")
+            return _retry(run)
         case DbtCloudJobRunStatus.ERROR:
             return Start(f"run {run.id} failed")
         case _:
             return Start(f"run {run.id} was cancelled")
+
+
+def _retry(run: Run) -> Start | Retry:
+    if run.can_retry:
+        return Retry(run, "only what failed and what came after it runs again")
+    reason = run.retry_not_supported_reason or "it gives no reason"
+    return Start(f"run {run.id} failed, and dbt Cloud cannot retry it from its failure ({reason})")
 
 
 def _are_of_the_same_clear(one: Marker, other: Marker) -> bool:

@@ -100,7 +100,8 @@ def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, cancel: bool = Fa
     if event.outcome == "execution_timeout" and cancel:
         log.info("Cancelling dbt Cloud run %s, because the task's execution_timeout is over.", event.run_id)
         try:
-            hook.cancel_job_run(event.run_id)
+            # A next try that came sooner than the end would take the run up.
+            hook.get_conn().end_run(event.run_id)
             metrics.count(metrics.RUNS_CANCELLED)
         except TROUBLE as error:
             log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", event.run_id, error)

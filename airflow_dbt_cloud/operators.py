@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, conf
@@ -103,7 +104,8 @@ class DbtCloudRunJobOperator(BaseOperator):
         request, and never cancels it; `skip` skips the task; `fail` fails it.
     :param reuse_existing_run: True means `if_job_running="reuse"`.
     :param retry_from_failure: whether a retry lets dbt Cloud do again only what failed in the run of the try
-        before, and what came after it, if dbt Cloud can; else, and by default, it starts a full run.
+        before, and what came after it, if dbt Cloud can; else, by default, and after a clear it starts a full
+        run.
     :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, or its
         `execution_timeout` is over (default True).
     :param retry_on_cancel: False fails the task without a further try if its run is cancelled in dbt Cloud.
@@ -247,6 +249,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             attempt.cancel("the task's execution_timeout is over")
             raise
         finally:
+            attempt.settle()
             self._attempt = None
         with self._retried_as_wanted():
             ended.raise_for_status()
@@ -348,6 +351,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             retry_from_failure=self.retry_from_failure,
             cancel_on_kill=self.cancel_on_kill,
             timeout=self.start_timeout or options.start_timeout(),
+            on_cancel=partial(metrics.count, metrics.RUNS_CANCELLED),
             sleep=attempt.pause,
         )
         attempt.is_starting(starting.find_started)
@@ -397,6 +401,7 @@ class DbtCloudRunJobOperator(BaseOperator):
                 execution_deadline=self._execution_deadline(attempt.ti),
                 cancel_on_kill=taken.is_own and self.cancel_on_kill,
             )
+            attempt.confirm()
             self.defer(**arguments)
         return run
 

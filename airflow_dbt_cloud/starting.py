@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_dbt_cloud.decisions import GiveWay, Left, Retry, Start, TakeUp, decide, find_ours
 from airflow_dbt_cloud.errors import (
+    DbtCloudApiError,
     DbtCloudError,
     DbtCloudInvalidRequest,
     DbtCloudJobBusy,
@@ -51,6 +52,7 @@ LOOK_FOR = 120.0
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 # By how much a worker's clock may be ahead of dbt Cloud's.
 CLOCK_SKEW = timedelta(minutes=10)
+# dbt Cloud filters by statuses that we know: a run with a new one is seen by its time of creation only.
 GOING = (DbtCloudJobRunStatus.QUEUED, DbtCloudJobRunStatus.STARTING, DbtCloudJobRunStatus.RUNNING)
 # dbt Cloud says no to what was asked, and has done nothing.
 REFUSALS = (DbtCloudInvalidRequest, DbtCloudNotFound, DbtCloudUnauthorized)
@@ -89,6 +91,7 @@ class Starting:
     :param retry_from_failure: whether a failed run of the task is retried rather than started anew.
     :param cancel_on_kill: whether the run of a cleared task is cancelled.
     :param timeout: seconds within which the run must be there.
+    :param on_cancel: is called for each run that is cancelled.
     :param sleep: takes seconds; raises if the task is killed.
     :param clock: seconds that only grow.
     """
@@ -104,6 +107,7 @@ class Starting:
     retry_from_failure: bool = False
     cancel_on_kill: bool = True
     timeout: float = START_BOUND
+    on_cancel: Callable[[], object] = lambda: None
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _client: Client = field(init=False)
@@ -127,9 +131,14 @@ class Starting:
         """
         if self.marker is None or (self.marker.try_number <= 1 and not self.is_late):
             return self._start()
+        try:
+            ours = self._find_ours()
+        except (DbtCloudApiError, DbtCloudUnreachable):
+            self.log.warning("No run is started, because an earlier try may have left one that goes on.")
+            raise
         decision = decide(
             self.marker,
-            self._find_ours(),
+            ours,
             retry_from_failure=self.retry_from_failure,
             cancel_on_kill=self.cancel_on_kill,
         )
@@ -148,14 +157,14 @@ class Starting:
                 self.log.info("Starting a run: %s.", why)
                 return self._start()
 
-    def find_started(self, client: Client) -> Run | None:
+    def find_started(self, client: Client) -> list[Run]:
         """
-        Return the run to cancel if the task is killed before `take` has returned; asks once.
+        Return the runs to cancel if the task is killed before `take` has returned; asks once.
 
-        That is one which this try has started, or which an earlier one has left. It goes, and can be seen.
+        Those are what this try has started, and what earlier ones have left. They go, and can be seen.
         """
         runs = self._runs(client, status__in=GOING) if self.marker else ()
-        return next((run for run in runs if self._is_mine(run) or self._is_of_earlier_try(run)), None)
+        return [run for run in runs if self._is_mine(run) or self._is_of_earlier_try(run)]
 
     def cancel_doubles(self, taken: Taken) -> None:
         """
@@ -168,7 +177,7 @@ class Starting:
         try:
             doubles = [run for run in self._find_mine() if run.id != taken.run.id and not run.is_terminal]
             self._cancel(doubles)
-        except DbtCloudError as error:
+        except (DbtCloudApiError, DbtCloudUnreachable) as error:
             self.log.warning("There may be a second run: dbt Cloud cannot be asked. %s", error)
 
     def _start(self) -> Taken:
@@ -219,6 +228,8 @@ class Starting:
                 self.log.warning("%s Looking whether there is a run all the same.", error)
                 try:
                     run = self._look_for_mine()
+                except DbtCloudSuperseded:
+                    raise
                 except DbtCloudError as trouble:
                     raise DbtCloudStartUnconfirmed(self.job_id, starts, str(trouble)) from error
                 if run is not None:
@@ -244,11 +255,22 @@ class Starting:
             self.sleep(min(next(pauses, LOOK_PAUSES[-1]), max(0.0, until - self.clock())))
 
     def _find_mine(self) -> list[Run]:
-        """Return the runs that this very try has started, oldest first."""
-        return [left.run for left in self._find_ours() if self._is_mine(left.run)]
+        """
+        Return the runs that this very try has started, oldest first.
+
+        :raises DbtCloudSuperseded: a later try is at work meanwhile.
+        """
+        ours = self._find_ours()
+        for left in ours:
+            if self.marker is not None and left.marker.is_later_than(self.marker):
+                raise DbtCloudSuperseded(
+                    left.run, f"try {left.marker.try_number} has started run {left.run.id}"
+                )
+        return [left.run for left in ours if self._is_mine(left.run)]
 
     def _is_mine(self, run: Run) -> bool:
         if self._retrying is not None:
+            # A retry bears no marker, and dbt Cloud does not let two retry the same run.
             return run.retrying_run_id == self._retrying
         return self.marker is not None and self._read_own_marker(run) == self.marker
 
@@ -268,6 +290,10 @@ class Starting:
             ever = self.since - CLOCK_SKEW, datetime.now(UTC) + timedelta(days=1)
             # Asked for later, and so newer news.
             runs.update({run.id: run for run in self._list(created_at__range=ever)})
+        if runs and not any(run.cause for run in runs.values()):
+            # Without causes ours look like everybody's, and one more would be started.
+            words = "the list does not say why the runs were started."
+            raise DbtCloudServerError("GET", "runs/", 200, words)
         return find_ours(runs.values(), self.marker.key) if self.marker else []
 
     def _list(self, **filters: Unpack[RunFilters]) -> list[Run]:
@@ -283,6 +309,7 @@ class Starting:
             self.log.info("Cancelling dbt Cloud run %s of this task: %s", run.id, run.cause)
             try:
                 self._client.cancel_run(run.id)
+                self.on_cancel()
             except REFUSALS as error:
                 self.log.warning("dbt Cloud run %s may go on: it could not be cancelled. %s", run.id, error)
 

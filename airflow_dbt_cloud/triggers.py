@@ -33,6 +33,7 @@ from airflow_dbt_cloud.get_provider_info import OPTIONS
 from airflow_dbt_cloud.models import Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
 from airflow_dbt_cloud.pollers import get_poller
+from airflow_dbt_cloud.task_states import ENDED_WHILE_DEFERRED, question, read_state
 from airflow_dbt_cloud.waiting import Watch
 
 if TYPE_CHECKING:
@@ -55,12 +56,6 @@ VERSION = 1
 
 # Decisions about killed tasks that are on their way: the event loop itself holds tasks only weakly.
 _decisions: set[asyncio.Task[None]] = set()
-
-# The states of a task that a person's action leaves it in when it was deferred; None is "cleared". A cleared
-# task may be at its next try already, "running": that one cancels the run itself, because it finds it.
-ENDED_BY_A_PERSON = frozenset(
-    {"failed", "success", "skipped", "removed", "upstream_failed", "restarting", "scheduled", "queued", None}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +230,11 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             self.log.warning("dbt Cloud run %s may go on: it could not be cancelled. %s", self.run_id, what)
 
     async def _cancel_if_ended_by_a_person(self) -> None:
-        why = await asyncio.wait_for(self._find_out_who_ended_it(), STATE_BUDGET)
+        try:
+            why = await asyncio.wait_for(self._find_out_who_ended_it(), STATE_BUDGET)
+        except TimeoutError as error:
+            msg = f"Airflow has not said within {STATE_BUDGET:.0f} s how the task is."
+            raise TimeoutError(msg) from error
         if why:
             self.log.info("Cancelling dbt Cloud run %s: %s.", self.run_id, why)
             await self._cancel()
@@ -326,19 +325,13 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         if ti is None:
             msg = "Only a trigger in a triggerer has a task whose state can be asked for."
             raise LookupError(msg)
-        is_mapped = ti.map_index >= 0
-        question = GetTaskStates(
-            dag_id=ti.dag_id,
-            task_ids=[ti.task_id],
-            run_ids=[ti.run_id],
-            map_index=ti.map_index if is_mapped else None,
-        )
-        answer = await SUPERVISOR_COMMS.asend(question)
+        answer = await SUPERVISOR_COMMS.asend(GetTaskStates(**question(ti)))
         if not isinstance(answer, TaskStatesResult):
             msg = f"Airflow does not say how the task is: {answer!r}"
             raise TypeError(msg)
-        state = answer.task_states[ti.run_id][f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id]
-        return f"a person ended the task (its state is {state})" if state in ENDED_BY_A_PERSON else ""
+        state = read_state(answer.task_states, ti)
+        is_ended = state in ENDED_WHILE_DEFERRED
+        return f"a person ended the task (its state is {state or 'none'})" if is_ended else ""
 
 
 def _take_note(watch: Watch, followed: Followed) -> None:

@@ -14,6 +14,8 @@ from airflow_dbt_cloud.models import Run
 
 RUN = Run(id=7, status=1, href="https://ab123.us1.dbt.com/deploy/42/projects/3/runs/7/")
 
+EARLIER = Run(id=6, status=3)
+
 log = logging.getLogger("task")
 
 
@@ -52,6 +54,9 @@ class Hook:
     def hurried(self, seconds):
         self.patience = seconds
         return self
+
+    def end_run(self, run_id):
+        self.cancel_run(run_id)
 
     def cancel_run(self, run_id):
         self.cancelled.append(run_id)
@@ -249,7 +254,7 @@ def test_cancel(hook, caplog):
     attempt = Attempt(TaskInstance(), hook, log)
     attempt.cancel("of this test")
     assert hook.cancelled == []
-    assert "Nothing to cancel" in caplog.text
+    assert "No dbt Cloud run was started" in caplog.text
     attempt.started(RUN)
     attempt.cancel("of this test")
     assert hook.cancelled == [7]
@@ -271,7 +276,7 @@ def test_a_kill_that_is_not_decided_yet(hook):
     ti = TaskInstance("failed")
     ti.gate.clear()
     attempt = Attempt(ti, hook, log)
-    attempt.is_starting(lambda _: RUN)
+    attempt.is_starting(lambda _: [RUN])
     attempt.kill()
     threading.Timer(0.05, ti.gate.set).start()
     with pytest.raises(DbtCloudError, match="a person ended the task"):
@@ -285,12 +290,12 @@ def test_a_start_in_flight(hook):
 
     def find(client):
         asked.append(client.patience)
-        return RUN
+        return [RUN, EARLIER]
 
     attempt = Attempt(TaskInstance("failed"), hook, log)
     attempt.is_starting(find)
     kill(attempt)
-    assert hook.cancelled == [7]
+    assert hook.cancelled == [7, 6]
     (patience,) = asked
     assert 0.5 <= patience <= 2
 
@@ -306,7 +311,7 @@ def test_a_start_in_flight_that_nobody_ended(hook):
 def test_a_start_in_flight_that_left_nothing(hook, caplog):
     """If there is no run yet, the log says that none was cancelled."""
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.is_starting(lambda _: None)
+    attempt.is_starting(lambda _: [])
     kill(attempt)
     assert hook.cancelled == []
     assert "Nothing to cancel" in caplog.text
@@ -356,7 +361,7 @@ def test_a_run_that_shall_go_on(hook, is_killed_first, caplog):
     """With cancel_on_kill=False the run goes on, also if it was not known when the task was killed."""
     caplog.set_level(logging.INFO)
     attempt = Attempt(TaskInstance("failed"), hook, log, cancel_on_kill=False)
-    attempt.is_starting(lambda _: RUN)
+    attempt.is_starting(lambda _: [RUN])
     if not is_killed_first:
         attempt.started(RUN)
     kill(attempt)
@@ -431,3 +436,34 @@ def test_no_marker_for_what_is_tried_out(monkeypatch):
     """`airflow tasks test` marks nothing, and so takes up and disturbs no run of the real task."""
     monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
     assert make_marker(context()) is None
+
+
+@pytest.mark.parametrize(("state", "is_ended"), [("running", False), ("failed", True), ("restarting", True)])
+def test_confirm(hook, state, is_ended):
+    """A task that a person has ended since its last heartbeat is not deferred, and its run is cancelled."""
+    attempt = Attempt(TaskInstance(state), hook, log)
+    attempt.started(RUN)
+    if is_ended:
+        with pytest.raises(DbtCloudWaitInterrupted, match="a person ended the task"):
+            attempt.confirm()
+    else:
+        attempt.confirm()
+    assert hook.cancelled == [7] * is_ended
+
+
+def test_settle(hook):
+    """Whoever leaves waits until it has been decided what becomes of the run, if it must be."""
+    attempt = Attempt(TaskInstance("failed"), hook, log)
+    attempt.started(RUN)
+    attempt.settle()
+    attempt.kill()
+    attempt.settle()
+    assert hook.cancelled == [7]
+
+
+def test_nothing_was_read_yet(caplog):
+    """A task that is ended before it has read its connection does not read it for the end."""
+    caplog.set_level(logging.INFO)
+    attempt = Attempt(TaskInstance("failed"), None, log)
+    attempt.cancel("of this test")
+    assert "No dbt Cloud run was started" in caplog.text

@@ -577,3 +577,16 @@ def test_every_error_names_the_whole_path(dbt_cloud, client):
     with pytest.raises(DbtCloudApiError) as caught:
         list(client.list_projects())
     assert caught.value.path == "/api/v3/accounts/7/projects/"
+
+
+@pytest.mark.parametrize(("statuses", "pauses"), [([30], 0), ([3, 3, 30], 2), ([3] * 31, 30)])
+def test_end_run(client, dbt_cloud, statuses, pauses):
+    """A run is cancelled and waited for until it has stopped, for a minute at most."""
+    envelope = {"status": {"code": 200, "is_success": True}, "extra": {}}
+    first, *later = ({**envelope, "data": {**RUN, "status": status}} for status in statuses)
+    dbt_cloud.post(f"{HOST}{V2}runs/1/cancel/", json=first)
+    for answer in later:
+        dbt_cloud.get(f"{HOST}{V2}runs/1/", json=answer)
+    slept = []
+    assert client.end_run(1, sleep=slept.append).status == statuses[-1]
+    assert slept == [2.0] * pauses

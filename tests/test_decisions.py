@@ -163,3 +163,18 @@ def test_a_retry_that_copies_its_cause():
     """A retry that bears the marker of the run that it does again is no run that this task started."""
     ended, retry = left(1, ERROR), left(2, QUEUED, retrying_run_id=1)
     assert decision(ended, retry, mine=marker(3, 1, 2)) == Start("the task was cleared")
+
+
+def test_others_of_another_clear_that_shall_go_on():
+    """What a clear has left goes on with cancel_on_kill=False; a double is cancelled all the same."""
+    old, new, double = left(1, RUNNING), left(2, QUEUED, marker(5, 1, 3)), left(3, QUEUED, marker(5, 1, 3))
+    taken = decision(old, new, double, mine=marker(5, 1, 4), cancel_on_kill=False)
+    assert taken == TakeUp(new, "started by try 3", (double,))
+
+
+def test_cleared_after_an_error():
+    """A task that is cleared starts anew, also if its failed run could be retried from its failure."""
+    run = left(1, ERROR, can_retry=True)
+    assert decision(run, mine=marker(3, 1, 2), retry_from_failure=True) == Start(
+        "run 1 failed, and the task was cleared"
+    )

@@ -1106,3 +1106,19 @@ def test_punctual(cloud):
     ti.start_date = datetime.now(UTC)
     assert run(operator(wait_for_termination=False), ti) == 7
     assert len(cloud.calls) == 1
+
+
+def test_killed_while_it_is_deferred(cloud):
+    """A person's kill just before the deferral cancels the run before the process ends."""
+    starts(cloud)
+    task = operator(deferrable=True)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+
+    def look(_):
+        task.on_kill()
+        return 200, {}, json.dumps(envelope({**STARTED, "status": 3}))
+
+    cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/7/", callback=look)
+    with pytest.raises(DbtCloudWaitInterrupted):
+        run(task, TaskInstance("failed"))
+    assert cancelled.call_count >= 1

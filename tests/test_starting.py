@@ -777,7 +777,7 @@ def test_not_durable(job, begin):
     taken = starting.take()
     assert (taken.run.id, taken.how, taken.is_own) == (102, "started", True)
     assert job.requests == [("start", {"cause": "nightly"})]
-    assert starting.find_started(starting.client) is None
+    assert starting.find_started(starting.client) == []
 
 
 @pytest.mark.parametrize("answer", AMBIGUOUS, ids=repr)
@@ -961,7 +961,7 @@ def test_a_lost_start_is_found_by_a_kill(job, begin):
     with pytest.raises(Killed):
         starting.take()
     job.requests.clear()
-    assert starting.find_started(starting.client).id == 103
+    assert [run.id for run in starting.find_started(starting.client)] == [103]
     assert len(job.requests) == 1
 
 
@@ -973,7 +973,7 @@ def test_a_lost_retry_is_found_by_a_kill(job, begin):
     with pytest.raises(Killed):
         starting.take()
     job.add(QUEUED, cause="a retry of another run", retrying_run_id=99)
-    assert starting.find_started(starting.client).id == 102
+    assert [run.id for run in starting.find_started(starting.client)] == [102]
 
 
 def test_a_run_of_an_earlier_try_is_found_by_a_kill(job, begin):
@@ -984,7 +984,7 @@ def test_a_run_of_an_earlier_try_is_found_by_a_kill(job, begin):
     with pytest.raises(Killed):
         starting.take()
     job.lists = []
-    assert starting.find_started(starting.client).id == 101
+    assert [run.id for run in starting.find_started(starting.client)] == [101]
 
 
 @pytest.mark.parametrize(
@@ -1002,11 +1002,43 @@ def test_what_a_kill_must_not_find(job, begin, other):
     """The run of a later try, of another task or of a person is not this task's to cancel."""
     job.add(RUNNING, **other)
     starting = begin(by(2))
-    assert starting.find_started(starting.client) is None
+    assert starting.find_started(starting.client) == []
 
 
 def test_a_run_that_has_ended_is_not_found_by_a_kill(job, begin):
     """What has ended needs no cancel."""
     job.add(SUCCESS, by=by(2))
     starting = begin(by(2))
-    assert starting.find_started(starting.client) is None
+    assert starting.find_started(starting.client) == []
+
+
+def test_a_later_try_begins_while_a_lost_start_is_looked_for(job, begin, clock):
+    """A try that sees the run of a later one while it looks for its own gives way, and starts no second."""
+    job.fates = [Fate(READ_TIMEOUT, None)]
+    sleep = clock.sleep
+
+    def sleep_while_another_begins(seconds):
+        sleep(seconds)
+        if seconds >= 30 and not job.rows:
+            job.add(RUNNING, by=by(2))
+
+    clock.sleep = sleep_while_another_begins
+    with pytest.raises(DbtCloudSuperseded):
+        begin().take()
+    assert len(job.starts) == 1
+
+
+def test_a_list_without_causes(job, begin):
+    """If dbt Cloud does not say why runs were started, a later try starts none: one may be its own."""
+    job.add(RUNNING)
+    with pytest.raises(DbtCloudServerError, match="does not say why"):
+        begin(by(2)).take()
+    assert job.starts == []
+
+
+def test_cancels_are_counted(job, begin):
+    """Whoever counts cancelled runs hears of each."""
+    job.add(RUNNING, by=by())
+    cancelled = []
+    begin(by(2, max_tries=3, clear=1), on_cancel=lambda: cancelled.append(1)).take()
+    assert cancelled == [1]

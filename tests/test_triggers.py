@@ -896,7 +896,6 @@ def test_ended_by_nobody(cloud, make, airflow, kill, state):
         RuntimeError("Response read out of order!"),
         asyncio.IncompleteReadError(b"", 4),
         ErrorResponse(),
-        TaskStatesResult(task_states={}),
         TaskStatesResult(task_states={"manual__1": {}}),
     ],
 )
@@ -908,6 +907,13 @@ def test_airflow_does_not_say(cloud, make, airflow, kill, state, trouble):
     assert cloud.cancelled == []
     (line,) = [line for line in lines if line["log_level"] == "warning"]
     assert "dbt Cloud run 7 may go on" in line["event"]
+
+
+def test_the_dag_run_is_deleted(cloud, make, airflow, kill):
+    """The run is cancelled if a person has deleted the DAG run, so that Airflow knows no such task."""
+    airflow.instead = TaskStatesResult(task_states={})
+    kill(make())
+    assert cloud.cancelled == [7]
 
 
 def test_airflow_is_silent(loop, cloud, make, airflow, kill):
