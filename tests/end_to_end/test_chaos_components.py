@@ -1,17 +1,20 @@
 """
-What happens to tasks when a part of Airflow itself dies: their runs go on, and they find them again.
+What happens to tasks when a part of Airflow itself dies or stands still.
+
+Runs go on, tasks find them again, and what people do meanwhile counts.
 
 These stories are told one after another, because nobody else can work meanwhile.
 """
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
-from .scenes import Job, Scene, assert_resumed, eventually
+from .scenes import Job, Scene, assert_resumed, eventually, insist
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -41,6 +44,14 @@ def is_there(stack):
         return requests.get(f"{url}health", timeout=10).ok
     except requests.RequestException:
         return False
+
+
+def is_refused(scene):
+    """Say whether the scheduler has heard that the worker of a first try could not begin."""
+    (dag_id, run_id), task_id = scene.dag_run, scene.task_id
+    key = f"TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}', run_id='{run_id}', try_number=1"
+    log = scene.stack.airflow.processes["scheduler"].log.read_text()
+    return f"event with state failed for task instance {key}" in log
 
 
 def test_api_server_killed(stack):
@@ -73,3 +84,27 @@ def test_scheduler_killed(stack):
         assert_waited_on(deferred)
     finally:
         scheduler.signal(signal.SIGKILL)
+
+
+def test_queued(stack):
+    """Tasks that are handed to workers, but cannot begin: marked, they start no run, and cleared, one."""
+    job = Job(stack)
+    server = stack.airflow.processes["api-server"]
+    server.signal(signal.SIGSTOP)
+    try:
+        failed = Scene.begin(stack, "durable_and_queued", job, task_id="failed")
+        success, cleared = (replace(failed, task_id=name) for name in ("success", "cleared"))
+        for scene in (failed, success, cleared):
+            scene.wait("queued")
+        for scene in (failed, success):
+            insist(stack.airflow.set_task_state, *scene.dag_run, scene.task_id, scene.task_id)
+        insist(stack.airflow.clear, *cleared.dag_run, cleared.task_id)
+    finally:
+        server.signal(signal.SIGCONT)
+    assert cleared.end()[0] == "success"
+    (run,) = job.runs
+    assert (cleared.xcom(), run.status_name) == (run.id, "Success")
+    for scene in (failed, success):
+        eventually(lambda scene=scene: is_refused(scene), f"The end of the worker of {scene}")
+        assert scene.task["state"] == scene.task_id
+    assert len(job.runs) == 1

@@ -134,11 +134,11 @@ class Scene:
         """Clear a task as a person does."""
         insist(self.stack.airflow.clear, *self.dag_run, task)
 
-    def delete(self):
-        """Delete the DAG run as a person does, who has to end it before."""
+    def delete(self, state="failed"):
+        """Delete the DAG run as a person does, who has to give it another state than `running` before."""
         dag_id, run_id = self.dag_run
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}"
-        insist(self.stack.airflow.call, "PATCH", path, {"state": "failed"})
+        insist(self.stack.airflow.call, "PATCH", path, {"state": state})
         # A scheduler that is at work at a DAG run that is deleted dies.
         for _ in range(2):
             last = self._heartbeat
@@ -379,6 +379,19 @@ def dag_run_deleted_while_it_runs(stack):
     scene.jobs["working"].wait_for("Cancelled")
 
 
+def dag_run_deleted_while_deferred(stack):
+    """A deferred task whose DAG run a person deletes without any mark has its run cancelled."""
+    scene = Scene.begin(stack, "people_paused", "deferred")
+    scene.wait_until_it_waits()
+    # A DAG run that is queued can be deleted, and its tasks are not marked; it stays so in a paused DAG.
+    insist(stack.airflow.call, "PATCH", "dags/people_paused", {"is_paused": True})
+    scene.delete(state="queued")
+    scene.jobs["deferred"].wait_for("Cancelled")
+    # Airflow shows no logs of a DAG run that is gone.
+    logs = (stack.home / "airflow" / "logs" / "dag_id=people_paused").rglob("*.log*")
+    assert any("a person ended the task (its state is removed)" in log.read_text() for log in logs)
+
+
 def same_ids_in_another_deployment(stack):
     """The runs of a task with the same ids in another Airflow are neither taken up nor cancelled."""
     scene = Scene.begin(stack, "people", hanging=3)
@@ -574,6 +587,21 @@ def job_that_cannot_run(stack):
     assert inactive.statuses == []
 
 
+def account_without_permission(stack):
+    """A task for an account that is not the token's fails with dbt Cloud's words, and starts no run."""
+    job = Job(stack, hanging=0)
+    posts = job.fault("delay", method="POST", wait=0)
+    conf = {"working": job.id, "account_id": stack.dbt_cloud.account_id + 1}
+    scene = Scene(stack, insist(stack.run, "people_elsewhere", **conf), {})
+    scene.wait("working", "failed")
+    log = scene.log("working", scene.task("working")["try_number"])
+    assert "Access denied: Token is not scoped to account." in log
+    assert "Is the connection's login the account of the token" in log
+    # The second try asks for the runs of the first, and is refused that.
+    assert stack.fired(posts) <= 1
+    assert job.statuses == []
+
+
 def odd_reason(stack):
     """A reason of 10,000 characters with quotes, line breaks and a forged marker does not hide the run."""
     forged = Marker(key="0123456789abcdef", max_tries=9, clear_number=9, try_number=9)
@@ -612,12 +640,14 @@ STORIES = [
     cleared_after_its_success,
     dag_run_deleted_and_made_again,
     dag_run_deleted_while_it_runs,
+    dag_run_deleted_while_deferred,
     cancelled_in_dbt_cloud,
     cancelled_in_dbt_cloud_and_not_retried,
     marked_and_cleared_without_cancel_on_kill,
     while_another_run_goes,
     reused_run_outlives_its_task,
     job_that_cannot_run,
+    account_without_permission,
     odd_reason,
 ]
 

@@ -68,6 +68,10 @@ with DAG("durable_mapped", start_date=START, schedule=None), TaskGroup("nightly"
         trigger_reason=["the first", "the second", "the third"]
     )
 
+with DAG("durable_and_queued", start_date=START, schedule=None):
+    for name in ("failed", "success", "cleared"):
+        DbtCloudRunJobOperator(task_id=name, job_id=JOB, **durable)
+
 with DAG("durable_many", start_date=START, schedule=None):
     DbtCloudRunJobOperator.partial(task_id="build", job_id=JOB, **durable).expand(
         trigger_reason=[f"number {number}" for number in range(12)]

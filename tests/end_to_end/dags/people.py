@@ -36,6 +36,13 @@ with DAG("people_alone", start_date=START, schedule=None):
 with DAG("people_deferred", start_date=START, schedule=None):
     run_job("deferred", deferrable=True)
 
+# Nobody else's, because it is paused.
+with DAG("people_paused", start_date=START, schedule=None):
+    run_job("deferred", deferrable=True)
+
+with DAG("people_elsewhere", start_date=START, schedule=None):
+    run_job("working", account_id="{{ dag_run.conf['account_id'] }}")
+
 with DAG("people_pool", start_date=START, schedule=None):
     for name in ("failed", "success", "cleared"):
         run_job(name, check_interval=1, pool="people")
