@@ -14,9 +14,9 @@ help: ## this list
 demo: $(VENV)/.installed ## a real Airflow runs a real dbt job, on this machine
 	$(BIN)/python -m demo
 
-# Three at a time, because most of an end-to-end test is waiting; each has an Airflow of its own.
+# Two at a time, because most of an end-to-end test is waiting; each has an Airflow of its own.
 test: lint ## everything: lint, types, layers, unit and end-to-end tests
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed ## the unit tests only
 	$(BIN)/python -m pytest -m "not slow"
