@@ -846,7 +846,7 @@ def kill(request, loop, cloud, monkeypatch):
     cloud.statuses[7] = 3
     if request.param == "3.2":
         # It does not know of `on_kill`, neither to call it nor to inherit it.
-        monkeypatch.delattr(BaseTrigger, "on_kill")
+        monkeypatch.delattr(BaseTrigger, "on_kill", raising=False)
 
     async def scene(trigger, seconds):
         task = asyncio.create_task(events(trigger))
