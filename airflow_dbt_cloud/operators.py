@@ -34,6 +34,7 @@ from airflow_dbt_cloud.parameters import (
     OVERRIDES,
     RunRequest,
     is_rendered_later,
+    parse_flag,
     parse_id,
     parse_seconds,
     read_structure,
@@ -54,6 +55,15 @@ __all__ = ["DbtCloudJobRunLink", "DbtCloudRunJobOperator"]
 
 # What a task may do about other runs of its job.
 IF_JOB_RUNNING = ("queue", "reuse", "skip", "fail")
+FLAGS = (
+    "wait_for_termination",
+    "durable",
+    "reuse_existing_run",
+    "retry_from_failure",
+    "cancel_on_kill",
+    "retry_on_cancel",
+    "deferrable",
+)
 # Seconds from the start of a process within which it asks for a run, if nothing holds it up.
 PUNCTUAL = 15.0
 # The XCom that says whether the task may cancel its run: it outlives a deferral, however that ends.
@@ -211,7 +221,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.additional_run_config: Any = additional_run_config
         self.wait_for_termination = wait_for_termination
         self.durable = durable
-        self.if_job_running = "reuse" if reuse_existing_run else if_job_running
+        self.if_job_running = if_job_running
         self.reuse_existing_run = reuse_existing_run
         self.retry_from_failure = retry_from_failure
         self.cancel_on_kill = cancel_on_kill
@@ -293,16 +303,31 @@ class DbtCloudRunJobOperator(BaseOperator):
             value = getattr(self, name)
             if value is not None and not is_rendered_later(value):
                 parse_id(name, value)
-        if self.if_job_running not in IF_JOB_RUNNING:
-            msg = f"if_job_running must be one of {', '.join(IF_JOB_RUNNING)}; got {self.if_job_running!r}."
-            raise DbtCloudConfigurationError(msg)
         for name in ("check_interval", "start_timeout"):
             if getattr(self, name) is not None:
                 setattr(self, name, parse_seconds(name, getattr(self, name)))
+        self._read_wishes()
         given = self._overrides().items()
         known = {name: None if is_rendered_later(value) else value for name, value in given}
         RunRequest.from_parameters("", known)
         self._make_hook()
+
+    def _read_wishes(self) -> None:
+        """Read how the run is to be started and ended, and raise if the wishes contradict each other."""
+        for name in FLAGS:
+            if getattr(self, name) is not None:
+                setattr(self, name, parse_flag(name, getattr(self, name)))
+        if self.durable is False and self.retry_from_failure:
+            msg = "retry_from_failure needs durable: a try that looks for no earlier run cannot retry it."
+            raise DbtCloudConfigurationError(msg)
+        if self.reuse_existing_run:
+            if self.if_job_running not in {"queue", "reuse"}:
+                msg = f"reuse_existing_run=True contradicts if_job_running={self.if_job_running!r}: give one."
+                raise DbtCloudConfigurationError(msg)
+            self.if_job_running = "reuse"
+        if self.if_job_running not in IF_JOB_RUNNING:
+            msg = f"if_job_running must be one of {', '.join(IF_JOB_RUNNING)}; got {self.if_job_running!r}."
+            raise DbtCloudConfigurationError(msg)
 
     def _overrides(self) -> dict[str, Any]:
         """Return the fields of the start request that are given, wherever they are given."""

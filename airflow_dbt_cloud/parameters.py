@@ -12,6 +12,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_dbt_cloud.errors import DbtCloudConfigurationError
@@ -68,11 +69,12 @@ def parse_count(name: str, value: object) -> int:
 
 def parse_seconds(name: str, value: object) -> float:
     """
-    Return `value` as a number of seconds above 0.
+    Return `value`, a number or a timedelta, as a number of seconds above 0.
 
     :raises DbtCloudConfigurationError: it is none.
     """
-    return parse_number(name, value, "a number of seconds")
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    return parse_number(name, seconds, "a number of seconds")
 
 
 def parse_number(name: str, value: object, kind: str = "a number") -> float:

@@ -696,6 +696,10 @@ def test_account_id_beats_the_connection(cloud):
             "hook_params takes timeout_seconds, retry_limit and retry_delay",
         ),
         ({"hook_params": {"retry_limit": "often"}}, "retry_limit must be"),
+        ({"cancel_on_kill": "no"}, "cancel_on_kill must be True or False; got 'no'"),
+        ({"deferrable": "sometimes"}, "deferrable must be True or False"),
+        ({"durable": "False", "retry_from_failure": True}, "retry_from_failure needs durable"),
+        ({"reuse_existing_run": True, "if_job_running": "skip"}, "contradicts if_job_running='skip'"),
     ],
 )
 def test_bad_parameters(parameters, message):
@@ -1122,3 +1126,14 @@ def test_killed_while_it_is_deferred(cloud):
     with pytest.raises(DbtCloudWaitInterrupted):
         run(task, TaskInstance("failed"))
     assert cancelled.call_count >= 1
+
+
+def test_flags_as_text():
+    """A flag that a Variable made text of means what it says."""
+    task = operator(cancel_on_kill="False", durable="true", retry_from_failure="True")
+    assert (task.cancel_on_kill, task.durable, task.retry_from_failure) == (False, True, True)
+
+
+def test_a_timedelta():
+    """A time may be given as Airflow's own times are."""
+    assert operator(timeout=timedelta(hours=2)).timeout == 7200
