@@ -180,9 +180,9 @@ class Attempt:
 
     def confirm(self) -> None:
         """
-        Make sure that no person has ended the task since the last heartbeat, before it is deferred.
+        Make sure, before the process ends, that no person has ended the task since the last heartbeat.
 
-        Airflow would refuse the deferral without a word, and nobody would be left to cancel the run.
+        Nobody would be left to cancel the run: Airflow would refuse a deferral without a word, too.
 
         :raises DbtCloudWaitInterrupted: a person has; the run is cancelled.
         """

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import (
     AirflowFailException,
+    AirflowRuntimeError,
     AirflowSkipException,
     AirflowTaskTimeout,
     TaskDeferralTimeout,
@@ -257,6 +258,10 @@ class DbtCloudRunJobOperator(BaseOperator):
                 ended = self._wait(taken, hook, attempt, interval, patience)
         except AirflowTaskTimeout:
             attempt.cancel("the task's execution_timeout is over")
+            raise
+        except AirflowRuntimeError:
+            # Airflow takes no XComs, maybe because a person has deleted the DAG run.
+            attempt.confirm()
             raise
         finally:
             attempt.settle()

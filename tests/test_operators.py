@@ -10,13 +10,15 @@ import responses
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowFailException,
+    AirflowRuntimeError,
     AirflowSkipException,
     AirflowTaskTimeout,
+    ErrorType,
     TaskDeferralError,
     TaskDeferred,
 )
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import GetXCom, XComResult
+from airflow.sdk.execution_time.comms import ErrorResponse, GetXCom, XComResult
 from airflow.sdk.serde import deserialize, serialize
 from freezegun import freeze_time
 from responses import matchers
@@ -1126,6 +1128,25 @@ def test_killed_while_it_is_deferred(cloud):
     with pytest.raises(DbtCloudWaitInterrupted):
         run(task, TaskInstance("failed"))
     assert cancelled.call_count >= 1
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "cancels"),
+    [("failed", DbtCloudWaitInterrupted, 1), ("running", AirflowRuntimeError, 0)],
+)
+def test_airflow_refuses_the_announcement(cloud, state, error, cancels):
+    """If Airflow takes no XComs, the run is cancelled if a person has ended the task; else it goes on."""
+
+    class Gone(TaskInstance):
+        def xcom_push(self, **_):
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status": 404}))
+
+    starts(cloud)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    becomes(cloud, 30)
+    with pytest.raises(error):
+        run(operator(), Gone(state))
+    assert cancelled.call_count == cancels
 
 
 def test_flags_as_text():
