@@ -1,9 +1,4 @@
-"""
-Run a dbt Cloud job as an Airflow task.
-
-Importing this module loads no third-party package that `airflow.sdk` has not loaded: a DAG file that uses it
-parses as fast as one that does not.
-"""
+"""Run a dbt Cloud job as an Airflow task."""
 
 from __future__ import annotations
 
