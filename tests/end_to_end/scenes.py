@@ -97,7 +97,7 @@ class Scene:
 
     def wait_for_run(self):
         """Wait until the task waits for its run, and return the run."""
-        eventually(lambda: self.xcom("job_run_url") is not None, f"{self} to announce its run")
+        eventually(lambda: self.xcom("job_run_is_own") is not None, f"{self} to announce its run")
         return self.job.runs[-1]
 
     def wait_for_fault(self, fault):
