@@ -107,7 +107,8 @@ class Scene:
                 self.wait(task, "running")
                 what = f"Task {task} of {self.dag_run} to announce its run"
                 eventually(
-                    lambda task=task: "job_run_is_own" in self.stack.airflow.xcom_keys(*self.dag_run, task), what
+                    lambda task=task: "job_run_is_own" in self.stack.airflow.xcom_keys(*self.dag_run, task),
+                    what,
                 )
 
     def log(self, task, try_number=1):
