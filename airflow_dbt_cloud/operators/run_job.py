@@ -364,6 +364,8 @@ class DbtCloudRunJobOperator(BaseOperator):
 
         client = hook.get_conn()
         is_durable = options.is_durable() if self.durable is None else self.durable
+        if self.retry_from_failure and not is_durable:
+            self.log.warning("retry_from_failure does nothing here, because [dbt_cloud] durable is off.")
         starting = Starting(
             client=client,
             job_id=self._find_job_id(client),

@@ -865,6 +865,16 @@ def test_durable(cloud, monkeypatch, option, parameter, is_durable):
     assert looked_up.call_count == (2 if is_durable else 0)
 
 
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_a_retry_that_nobody_looks_for(cloud, monkeypatch, is_durable):
+    """A platform that switches durable off is told by the log that it switches retry_from_failure off, too."""
+    monkeypatch.setenv("AIRFLOW__DBT_CLOUD__DURABLE", str(is_durable))
+    starts(cloud)
+    with capture_logs() as lines:
+        run(operator(retry_from_failure=True, wait_for_termination=False))
+    assert any("retry_from_failure does nothing" in line["event"] for line in lines) is not is_durable
+
+
 def test_tried_out(cloud, monkeypatch):
     """What `airflow tasks test` runs is marked by nothing and resumes nothing."""
     monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
