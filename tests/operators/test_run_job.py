@@ -867,9 +867,9 @@ def test_durable(cloud, monkeypatch, option, parameter, is_durable):
 
 @pytest.mark.parametrize("is_durable", [True, False])
 def test_a_retry_that_nobody_looks_for(cloud, monkeypatch, is_durable):
-    """A platform that switches durable off is told by the log that it switches retry_from_failure off, too."""
+    """The log says that a platform which switches durable off switches retry_from_failure off, too."""
     monkeypatch.setenv("AIRFLOW__DBT_CLOUD__DURABLE", str(is_durable))
-    starts(cloud)
+    cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
     with capture_logs() as lines:
         run(operator(retry_from_failure=True, wait_for_termination=False))
     assert any("retry_from_failure does nothing" in line["event"] for line in lines) is not is_durable
