@@ -9,14 +9,16 @@ Field names are dbt Cloud's, from its OpenAPI document; times are aware datetime
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
+from airflow_dbt_cloud.fields import is_number, items, member, number, objects, text, time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 __all__ = [
     "Account",
@@ -84,13 +86,13 @@ class Step:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read a `RunStepResponse`."""
         return cls(
-            id=_number(json, "id"),
-            index=_number(json, "index"),
-            name=_text(json, "name"),
-            status=_number(json, "status"),
-            logs=_text(json, "logs"),
-            started_at=_time(json, "started_at"),
-            finished_at=_time(json, "finished_at"),
+            id=number(json, "id"),
+            index=number(json, "index"),
+            name=text(json, "name"),
+            status=number(json, "status"),
+            logs=text(json, "logs"),
+            started_at=time(json, "started_at"),
+            finished_at=time(json, "finished_at"),
         )
 
     @property
@@ -134,31 +136,31 @@ class Run:
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read a `RunResponse`."""
-        cancellation = _object(_object(json, "audit"), "cancellation")
-        trigger = _object(json, "trigger")
+        cancellation = member(member(json, "audit"), "cancellation")
+        trigger = member(json, "trigger")
         return cls(
-            id=_number(json, "id"),
-            status=_number(json, "status"),
-            account_id=_number(json, "account_id"),
-            project_id=_number(json, "project_id"),
-            environment_id=_number(json, "environment_id"),
-            job_id=_number(json, "job_definition_id") or _number(json, "job_id"),
-            href=_text(json, "href"),
-            status_message=_text(json, "status_message"),
-            cause=_text(trigger, "cause"),
-            dbt_version=_text(json, "dbt_version"),
-            git_branch=_text(json, "git_branch"),
-            git_sha=_text(json, "git_sha"),
-            created_at=_time(json, "created_at"),
-            started_at=_time(json, "started_at"),
-            finished_at=_time(json, "finished_at"),
-            retrying_run_id=_number(json, "retrying_run_id") or None,
+            id=number(json, "id"),
+            status=number(json, "status"),
+            account_id=number(json, "account_id"),
+            project_id=number(json, "project_id"),
+            environment_id=number(json, "environment_id"),
+            job_id=number(json, "job_definition_id") or number(json, "job_id"),
+            href=text(json, "href"),
+            status_message=text(json, "status_message"),
+            cause=text(trigger, "cause"),
+            dbt_version=text(json, "dbt_version"),
+            git_branch=text(json, "git_branch"),
+            git_sha=text(json, "git_sha"),
+            created_at=time(json, "created_at"),
+            started_at=time(json, "started_at"),
+            finished_at=time(json, "finished_at"),
+            retrying_run_id=number(json, "retrying_run_id") or None,
             can_retry=json.get("can_retry") is True,
-            retry_not_supported_reason=_text(json, "retry_not_supported_reason"),
-            blocked_by=tuple(number for number in _list(json, "blocked_by") if _is_number(number)),
-            cancelled_by=_text(_object(cancellation, "actor"), "name"),
+            retry_not_supported_reason=text(json, "retry_not_supported_reason"),
+            blocked_by=tuple(run_id for run_id in items(json, "blocked_by") if is_number(run_id)),
+            cancelled_by=text(member(cancellation, "actor"), "name"),
             overrides={name: trigger[name] for name in OVERRIDES if trigger.get(name) not in (None, "", [])},
-            steps=tuple(Step.from_json(step) for step in _objects(json, "run_steps")),
+            steps=tuple(Step.from_json(step) for step in objects(json, "run_steps")),
         )
 
     @property
@@ -234,14 +236,14 @@ class Job:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read a `HumanReadableJobDefinitionResponse`."""
         return cls(
-            id=_number(json, "id"),
-            name=_text(json, "name"),
-            project_id=_number(json, "project_id"),
-            environment_id=_number(json, "environment_id"),
-            execute_steps=tuple(step for step in _list(json, "execute_steps") if isinstance(step, str)),
+            id=number(json, "id"),
+            name=text(json, "name"),
+            project_id=number(json, "project_id"),
+            environment_id=number(json, "environment_id"),
+            execute_steps=tuple(step for step in items(json, "execute_steps") if isinstance(step, str)),
             generate_docs=json.get("generate_docs") is True,
             deactivated=json.get("deactivated") is True,
-            description=_text(json, "description"),
+            description=text(json, "description"),
         )
 
 
@@ -255,7 +257,7 @@ class Project:
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read a `ProjectResponse`."""
-        return cls(id=_number(json, "id"), name=_text(json, "name"))
+        return cls(id=number(json, "id"), name=text(json, "name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +274,11 @@ class Environment:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read an `EnvironmentV3Response`."""
         return cls(
-            id=_number(json, "id"),
-            name=_text(json, "name"),
-            project_id=_number(json, "project_id"),
-            dbt_version=_text(json, "dbt_version"),
-            deployment_type=_text(json, "deployment_type"),
+            id=number(json, "id"),
+            name=text(json, "name"),
+            project_id=number(json, "project_id"),
+            dbt_version=text(json, "dbt_version"),
+            deployment_type=text(json, "deployment_type"),
         )
 
 
@@ -293,10 +295,10 @@ class Account:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read an `AccountResponse`."""
         return cls(
-            id=_number(json, "id"),
-            name=_text(json, "name"),
-            plan=_text(json, "plan"),
-            run_slots=_number(json, "run_slots"),
+            id=number(json, "id"),
+            name=text(json, "name"),
+            plan=text(json, "plan"),
+            run_slots=number(json, "run_slots"),
         )
 
 
@@ -311,43 +313,6 @@ class RunFailure:
     def from_json(cls, json: Mapping[str, Any]) -> Self:
         """Read a `RunFailureDetailsResponse`."""
         return cls(
-            failed_step=_text(json, "failed_step"),
-            skipped_steps=tuple(step for step in _list(json, "skipped_steps") if isinstance(step, str)),
+            failed_step=text(json, "failed_step"),
+            skipped_steps=tuple(step for step in items(json, "skipped_steps") if isinstance(step, str)),
         )
-
-
-def _is_number(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(json: Mapping[str, Any], key: str) -> int:
-    value = json.get(key)
-    return value if _is_number(value) else 0
-
-
-def _text(json: Mapping[str, Any], key: str) -> str:
-    value = json.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _time(json: Mapping[str, Any], key: str) -> datetime | None:
-    # Runs write "2024-05-27 10:42:16.179903+00:00", jobs "2024-05-27T10:42:10.111442Z".
-    try:
-        time = datetime.fromisoformat(_text(json, key))
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _list(json: Mapping[str, Any], key: str) -> list[Any]:
-    value = json.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _objects(json: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    return [value for value in _list(json, key) if isinstance(value, dict)]
-
-
-def _object(json: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = json.get(key)
-    return value if isinstance(value, dict) else {}
