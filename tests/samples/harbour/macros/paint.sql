@@ -1,0 +1,1 @@
+{% macro paint(ship) %}{% do log('painting ' ~ ship, info=true) %}{% endmacro %}
