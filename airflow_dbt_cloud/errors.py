@@ -13,6 +13,7 @@ What can go wrong, by meaning.
     │   ├── DbtCloudRateLimited        429
     │   └── DbtCloudServerError        408, 5xx, and what is no answer of dbt Cloud's at all
     ├── DbtCloudUnreachable            no answer
+    │   └── DbtCloudAnswerTooLong      more of an answer than anybody reads
     ├── DbtCloudStartUnconfirmed       nobody knows whether a run was started
     ├── DbtCloudSuperseded             a later try of the task is at work; no run was started
     ├── DbtCloudJobBusy                another run of the job goes, and the task wants none; likewise
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run
 
 __all__ = [
+    "DbtCloudAnswerTooLong",
     "DbtCloudApiError",
     "DbtCloudConfigurationError",
     "DbtCloudError",
@@ -183,6 +185,10 @@ class DbtCloudUnreachable(DbtCloudError):
             # Whether a question arrived matters to nobody.
             arrival = ""
         return f"dbt Cloud did not answer {self.method} {self.path}{arrival}: {_ended(self.reason)}"
+
+
+class DbtCloudAnswerTooLong(DbtCloudUnreachable):
+    """The answer is longer than what is read of one; it would be again."""
 
 
 class DbtCloudStartUnconfirmed(DbtCloudError):

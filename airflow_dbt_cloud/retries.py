@@ -6,6 +6,7 @@ what happened                          safe to repeat  starts a run
 =====================================  ==============  ==================
 no answer, and it did not arrive       again           again
 no answer, and it may have arrived     again           never
+more of an answer than is read         never           never
 429                                    again           again
 408, 5xx, no answer of dbt Cloud's     again           never
 refused because the queue is full      never           again
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_before_delay
 
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudError,
     DbtCloudInvalidRequest,
     DbtCloudRateLimited,
@@ -112,6 +114,8 @@ class Retries:
 
 def is_repeatable(error: BaseException, *, is_safe: bool) -> bool:
     """Whether the request that ended in `error` may be sent again."""
+    if isinstance(error, DbtCloudAnswerTooLong):
+        return False
     if isinstance(error, DbtCloudUnreachable):
         return is_safe or not error.may_have_arrived
     if isinstance(error, DbtCloudServerError):

@@ -28,7 +28,7 @@ from requests.auth import AuthBase
 
 from airflow_dbt_cloud import __version__
 from airflow_dbt_cloud.answers import MAX_WORDS, error_of, judge
-from airflow_dbt_cloud.errors import DbtCloudUnreachable
+from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -67,12 +67,20 @@ class Transport:
 
     :param credentials: where to send to, and the token.
     :param clock: seconds that only grow, for the bound on a whole call.
+    :param longest: how many bytes of JSON are read of one answer.
     """
 
-    def __init__(self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        longest: int = MAX_JSON_BYTES,
+    ) -> None:
         self._credentials = credentials
         self._auth = _Token(credentials.token)
         self._clock = clock
+        self._longest = longest
         self._sessions = threading.local()
 
     def __repr__(self) -> str:
@@ -93,6 +101,7 @@ class Transport:
         long as `timeout_seconds` allows.
 
         :raises DbtCloudApiError: an answer that we dislike.
+        :raises DbtCloudAnswerTooLong: an answer that is given up for its length.
         :raises DbtCloudUnreachable: no answer, or none that is whole.
         """
         deadline = self._clock() + TOTAL_TIMEOUT
@@ -181,9 +190,9 @@ class Transport:
         content = bytearray()
         for piece in self._pieces(response, method, path):
             content += piece
-            if len(content) > MAX_JSON_BYTES:
-                reason = f"the answer is longer than {MAX_JSON_BYTES} bytes"
-                raise DbtCloudUnreachable(method, path, reason, may_have_arrived=True)
+            if len(content) > self._longest:
+                reason = f"the answer is longer than {self._longest} bytes"
+                raise DbtCloudAnswerTooLong(method, path, reason, may_have_arrived=True)
             if self._clock() > deadline:
                 reason = f"the answer was not complete after {TOTAL_TIMEOUT:.0f} s"
                 raise DbtCloudUnreachable(method, path, reason, may_have_arrived=True)

@@ -21,6 +21,7 @@ EXAMPLES = [
     errors.DbtCloudRateLimited(*REQUEST, 429, "Slow down.", 17.5),
     errors.DbtCloudServerError(*REQUEST, 503, "The body is not JSON.", 60.0),
     errors.DbtCloudUnreachable("POST", "/api/v2/accounts/7/jobs/9/run/", "reset", may_have_arrived=True),
+    errors.DbtCloudAnswerTooLong(*REQUEST, "the answer is longer than 9 bytes", may_have_arrived=True),
     errors.DbtCloudStartUnconfirmed(9, 3, "dbt Cloud did not answer"),
     errors.DbtCloudSuperseded(RUN, "try 2 has started run 123"),
     errors.DbtCloudJobBusy(RUN, 2),

@@ -12,6 +12,7 @@ import urllib3
 
 from airflow_dbt_cloud.client import Client
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudError,
@@ -35,6 +36,7 @@ from airflow_dbt_cloud.retries import (
     may_have_taken_effect,
     pause_after,
 )
+from airflow_dbt_cloud.transport import MAX_JSON_BYTES
 
 BASE = "https://ab123.us1.dbt.com/api/v2/accounts/7/"
 NOW = "2024-05-27 10:00:00"
@@ -164,6 +166,14 @@ def test_starts_that_may_have_arrived_are_not_repeated(ask, sleep, verb, bad):
     error, asked = ask(verb, bad, {"json": RUN})
     assert isinstance(error, DbtCloudServerError | DbtCloudUnreachable)
     assert getattr(error, "may_have_arrived", True)
+    assert (asked, sleep.pauses) == (1, [])
+
+
+@pytest.mark.parametrize("verb", [*SAFE, *STARTS])
+def test_answers_that_are_too_long_are_not_asked_for_again(ask, sleep, verb):
+    """An answer that was given up for its length would be as long the next time."""
+    error, asked = ask(verb, {"body": b" " * (MAX_JSON_BYTES + 1)})
+    assert isinstance(error, DbtCloudAnswerTooLong)
     assert (asked, sleep.pauses) == (1, [])
 
 

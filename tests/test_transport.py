@@ -15,6 +15,7 @@ import responses
 
 from airflow_dbt_cloud import __version__
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudApiError,
     DbtCloudError,
     DbtCloudInvalidRequest,
@@ -511,6 +512,13 @@ def test_a_slow_body_may_take_its_time(connect, answer):
     assert transport.request("GET", PATH) == GOOD
 
 
+def too_long(transport):
+    """Send a request whose answer is given up for its length, and return the error."""
+    error = unreachable(transport)
+    assert isinstance(error, DbtCloudAnswerTooLong)
+    return error
+
+
 @pytest.mark.parametrize("status", [200, 302, 500])
 def test_huge_bodies_end(connect, answer, status):
     """A body of more than 32 MiB is given up."""
@@ -523,14 +531,25 @@ def test_huge_bodies_end(connect, answer, status):
                 connection.sendall(b" " * 2**20)
 
     transport, _ = connect(flood, clock=lambda: 0.0)
-    assert str(MAX_JSON_BYTES) in unreachable(transport).reason
+    assert str(MAX_JSON_BYTES) in too_long(transport).reason
 
 
 def test_a_body_that_unpacks_to_too_much_ends(connect, answer):
     """A small body that unpacks to more than 32 MiB is given up, too."""
     bomb = answer(body=gzip.compress(b" " * (MAX_JSON_BYTES + 1)), content_encoding="gzip")
     transport, _ = connect(lambda *_: bomb, clock=lambda: 0.0)
-    assert str(MAX_JSON_BYTES) in unreachable(transport).reason
+    assert str(MAX_JSON_BYTES) in too_long(transport).reason
+
+
+def test_whoever_has_little_room_reads_less(serve, make_credentials, answer):
+    """How long an answer may be is up to whoever asks; a long one is told apart from one that is cut off."""
+    body = json.dumps(GOOD).encode()
+    server = serve(lambda *_: answer(body=body))
+    credentials = make_credentials(server.url)
+    assert Transport(credentials, longest=len(body)).request("GET", PATH) == GOOD
+    assert too_long(Transport(credentials, longest=len(body) - 1)).may_have_arrived
+    cut = serve(lambda *_: answer(body=body, content_length=str(2**40), connection="close"))
+    assert not isinstance(unreachable(Transport(make_credentials(cut.url))), DbtCloudAnswerTooLong)
 
 
 def test_a_body_of_the_greatest_length(connect, answer):
