@@ -14,17 +14,20 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from airflow_dbt_cloud.errors import DbtCloudConfigurationError, DbtCloudServerError
 from airflow_dbt_cloud.filters import encode_filter
 from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
+from airflow_dbt_cloud.parameters import parse_artifact_path
 from airflow_dbt_cloud.retries import CALL_BOUND, START_BOUND, Retries
 from airflow_dbt_cloud.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import Unpack
 
     from airflow_dbt_cloud.credentials import Credentials
@@ -97,9 +100,13 @@ class Client:
         items = self._list(f"projects/{project_id}/environments/", filters, version="v3")
         return (Environment.from_json(item) for item in items)
 
-    def list_jobs(self, **filters: Unpack[JobFilters]) -> Iterator[Job]:
-        """Yield the active jobs that match, page by page as they are asked for."""
-        return (Job.from_json(item) for item in self._list("jobs/", filters))
+    def list_jobs(self, *, limit: int | None = None, **filters: Unpack[JobFilters]) -> Iterator[Job]:
+        """
+        Yield the active jobs that match, page by page as they are asked for.
+
+        :param limit: how many at most.
+        """
+        return (Job.from_json(item) for item in self._list("jobs/", filters, limit=limit))
 
     def get_job(self, job_id: int) -> Job:
         """Return a job."""
@@ -160,14 +167,19 @@ class Client:
         return run
 
     def list_runs(
-        self, *, include_related: Iterable[str] = (), **filters: Unpack[RunFilters]
+        self,
+        *,
+        limit: int | None = None,
+        include_related: Iterable[str] = (),
+        **filters: Unpack[RunFilters],
     ) -> Iterator[Run]:
         """
         Yield the runs that match, page by page as they are asked for.
 
+        :param limit: how many at most.
         :param include_related: of trigger, job, audit, debug_logs.
         """
-        items = self._list("runs/", {**filters, **_including(include_related)})
+        items = self._list("runs/", {**filters, **_including(include_related)}, limit=limit)
         return (self._run(item) for item in items)
 
     def cancel_run(self, run_id: int) -> Run:
@@ -201,10 +213,9 @@ class Client:
         paths = [] if envelope["data"] is None else _items(envelope, "GET", url)
         return [path for path in paths if isinstance(path, str)]
 
-    @contextmanager
     def stream_artifact(
         self, run_id: int, path: str, *, step: int | None = None
-    ) -> Iterator[Iterator[bytes]]:
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """
         Yield the bytes of an artifact in pieces, in constant memory.
 
@@ -214,11 +225,15 @@ class Client:
             run has ended.
         :raises DbtCloudUnreachable: also in the midst of the bytes: what came before is not whole.
         """
-        if path.startswith("/") or {".", ".."} & set(path.split("/")) or not path.strip():
-            msg = f"An artifact's path is relative, without '.' and '..': 'run_results.json'; got {path!r}."
-            raise DbtCloudConfigurationError(msg)
-        url = self._path(f"runs/{run_id}/artifacts/{quote(path)}")
-        params = {} if step is None else {"step": str(step)}
+        return self._stream(f"runs/{run_id}/artifacts/", path, {} if step is None else {"step": str(step)})
+
+    def stream_job_artifact(self, job_id: int, path: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Yield the bytes of an artifact of the job's latest run that has any, as `stream_artifact` does."""
+        return self._stream(f"jobs/{job_id}/artifacts/", path, {})
+
+    @contextmanager
+    def _stream(self, folder: str, path: str, params: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+        url = self._path(folder + quote(parse_artifact_path("path", path)))
         with ExitStack() as opened:
             yield self._retries.call(
                 lambda: opened.enter_context(self._transport.stream(url, params=params)),
@@ -246,19 +261,22 @@ class Client:
         return _data(self._request("GET", url, params=params), "GET", url)
 
     def _list(
-        self, path: str, filters: Mapping[str, Any], *, version: str = "v2"
+        self, path: str, filters: Mapping[str, Any], *, version: str = "v2", limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        url = self._path(path, version)
+        size = PAGE if limit is None else min(limit, PAGE)
+        return islice(self._pages(self._path(path, version), filters, size), limit)
+
+    def _pages(self, url: str, filters: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
         first_of_last_page: object = self
         for number in range(MAX_PAGES):
-            params = {**filters, "limit": PAGE, "offset": number * PAGE}
+            params = {**filters, "limit": size, "offset": number * size}
             page = _items(self._request("GET", url, params=params), "GET", url)
             # By its id, because a run that goes on looks different each time.
             first = page[0].get("id") if page and isinstance(page[0], dict) else None
             if page and first == first_of_last_page:
                 raise DbtCloudServerError("GET", url, 200, "the same page came twice.")
             yield from (item for item in page if isinstance(item, dict))
-            if len(page) < PAGE:
+            if len(page) < size:
                 return
             first_of_last_page = first
         raise DbtCloudServerError("GET", url, 200, f"the list has more than {MAX_PAGES} pages.")

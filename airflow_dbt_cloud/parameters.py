@@ -24,8 +24,10 @@ __all__ = [
     "MAX_CAUSE",
     "OVERRIDES",
     "RunRequest",
+    "check_if_known",
     "clean_cause",
     "is_rendered_later",
+    "parse_artifact_path",
     "parse_count",
     "parse_flag",
     "parse_id",
@@ -105,6 +107,32 @@ def parse_flag(name: str, value: object) -> bool:
         msg = f"{name} must be True or False; got {value!r}."
         raise DbtCloudConfigurationError(msg)
     return flag
+
+
+def parse_artifact_path(name: str, value: object) -> str:
+    """
+    Return `value` as the path of an artifact below dbt's target folder.
+
+    :raises DbtCloudConfigurationError: it is none, or leads elsewhere.
+    """
+    if (
+        isinstance(value, str)
+        and value.strip()
+        and "\\" not in value
+        and not {"", ".", ".."}.intersection(value.split("/"))
+    ):
+        return value
+    msg = (
+        f"{name} must be the path of an artifact, such as 'run_results.json': relative, and without an empty "
+        f"part, '.', '..' or a backslash; got {value!r}."
+    )
+    raise DbtCloudConfigurationError(msg)
+
+
+def check_if_known(parse: Callable[[str, object], object], name: str, value: object) -> None:
+    """Raise what `parse` does, unless the value is not given, or known only when the task runs."""
+    if value is not None and not is_rendered_later(value):
+        parse(name, value)
 
 
 def is_rendered_later(value: object) -> bool:

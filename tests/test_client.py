@@ -241,6 +241,28 @@ def test_lists_are_lazy(dbt_cloud, client, sent, ask, path):
     assert len(sent()) == 2
 
 
+@pytest.mark.parametrize(
+    ("limit", "sizes"), [(1, [1]), (99, [99]), (100, [100]), (101, [100, 100]), (250, [100, 100, 100])]
+)
+@pytest.mark.parametrize(
+    ("ask", "path"), [(Client.list_runs, f"{V2}runs/"), (Client.list_jobs, f"{V2}jobs/")]
+)
+def test_limit(dbt_cloud, client, sent, ask, path, limit, sizes):
+    """No more is asked for than a limit needs: one run of however many is a page of one."""
+    pages(dbt_cloud, *sizes, path=path)
+    assert [found.id for found in ask(client, limit=limit)] == [*range(1, limit + 1)]
+    assert [(query["limit"], query["offset"]) for _, _, query, _ in sent()] == [
+        (str(size), str(100 * number)) for number, size in enumerate(sizes)
+    ]
+
+
+def test_a_limit_above_what_there_is(dbt_cloud, client, sent):
+    """A page that is short ends a list before its limit."""
+    pages(dbt_cloud, 1, path=f"{V2}runs/")
+    assert [run.id for run in client.list_runs(limit=2)] == [1]
+    assert len(sent()) == 1
+
+
 def test_a_server_that_knows_no_offset(dbt_cloud, client, sent):
     """The same page for ever is an error, though the runs in it live on, and not a loop."""
     ages = itertools.count()
@@ -423,13 +445,15 @@ def test_artifacts_that_are_no_list(dbt_cloud, client, data):
 
 
 @pytest.mark.parametrize(
-    "path", ["", " ", "/", "/etc/passwd", "..", "../x", "a/../b", "a/..", ".", "a/./b", "a//../b", "//x"]
+    "path",
+    ["", " ", "/", "/x", "..", "../x", "a/../b", "a/..", ".", "a/./b", "a//b", "a/", "//x", "a\\..\\b"],
 )
-def test_paths_that_leave_the_run_are_refused(client, sent, path):
+@pytest.mark.parametrize("verb", ["stream_artifact", "stream_job_artifact"])
+def test_paths_that_leave_the_run_are_refused(client, sent, verb, path):
     """A path that is empty, absolute or leads elsewhere is refused before anything is sent."""
     with (
         pytest.raises(DbtCloudConfigurationError, match="relative") as caught,
-        client.stream_artifact(1, path),
+        getattr(client, verb)(1, path),
     ):
         pass
     assert repr(path) in str(caught.value)
@@ -443,7 +467,6 @@ def test_paths_that_leave_the_run_are_refused(client, sent, path):
         ("compiled/kaffa/models/a b.sql", "compiled/kaffa/models/a%20b.sql"),
         ("a?b#c%2e%2e&d=e+f;g", "a%3Fb%23c%252e%252e%26d%3De%2Bf%3Bg"),
         ("caf\u00e9/\U0001f680.sql", "caf%C3%A9/%F0%9F%9A%80.sql"),
-        ("a\\..\\b", "a%5C..%5Cb"),
         ("a\r\nX: y\x00", "a%0D%0AX%3A%20y%00"),
         ("...", "..."),
         ("..a/b..", "..a/b.."),
@@ -465,6 +488,14 @@ def test_artifact_of_a_step(dbt_cloud, client, sent, step, query):
     with client.stream_artifact(1, "run_results.json", step=step) as pieces:
         assert b"".join(pieces) == b"\xff\x00"
     assert sent() == [("GET", f"{V2}runs/1/artifacts/run_results.json", query, None)]
+
+
+def test_artifact_of_a_job(dbt_cloud, client, sent):
+    """An artifact of a job is asked for without a step, which dbt Cloud would refuse."""
+    dbt_cloud.get(f"{HOST}{V2}jobs/9/artifacts/a/b%20c.sql", body=b"\xff\x00")
+    with client.stream_job_artifact(9, "a/b c.sql") as pieces:
+        assert b"".join(pieces) == b"\xff\x00"
+    assert sent() == [("GET", f"{V2}jobs/9/artifacts/a/b%20c.sql", {}, None)]
 
 
 def test_an_artifact_that_is_not_there(dbt_cloud, client):

@@ -9,7 +9,9 @@ from airflow_dbt_cloud.parameters import (
     MAX_CAUSE,
     OVERRIDES,
     RunRequest,
+    check_if_known,
     clean_cause,
+    parse_artifact_path,
     parse_id,
     parse_seconds,
 )
@@ -148,6 +150,35 @@ def test_a_character_that_grows_is_counted_after_it_grew():
 def test_a_cause_is_never_empty(reason):
     """A reason of which nothing is left has another cause: dbt Cloud refuses an empty one."""
     assert re.fullmatch(r"[ -~]+", clean_cause(reason))
+
+
+@pytest.mark.parametrize("path", ["manifest.json", "compiled/ferry/a b.sql", "...", "..a/b..", "caf\u00e9"])
+def test_artifact_paths(path):
+    """An artifact's path is kept as it is."""
+    assert parse_artifact_path("path", path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*("", " ", "/", "/x", "x/", "a//b", ".", "..", "../x", "a/../b", "a/.", "a\\b", "..\\x"), None, 5, b"x"],
+)
+def test_bad_artifact_paths(path):
+    """A path that leads elsewhere, or is none, is refused, and the message shows it."""
+    with pytest.raises(DbtCloudConfigurationError, match=r"^path must be the path of an artifact") as caught:
+        parse_artifact_path("path", path)
+    assert repr(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 7, "7", "{{ run }}", object()])
+def test_checks_wait_for_values(value):
+    """What is not given, or rendered later, is not refused before the task runs."""
+    check_if_known(parse_id, "run_id", value)
+
+
+def test_checks_of_known_values():
+    """What is known when the DAG is parsed is refused by then."""
+    with pytest.raises(DbtCloudConfigurationError, match="run_id must be a number"):
+        check_if_known(parse_id, "run_id", "seven")
 
 
 def test_nothing_given():
