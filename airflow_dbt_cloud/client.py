@@ -11,6 +11,7 @@ but an artifact's ends in a slash; for the rest see `filters`.
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,7 +19,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from airflow_dbt_cloud.errors import DbtCloudConfigurationError, DbtCloudServerError
+from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
+    DbtCloudConfigurationError,
+    DbtCloudServerError,
+    DbtCloudUnreachable,
+)
 from airflow_dbt_cloud.filters import encode_filter
 from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
 from airflow_dbt_cloud.parameters import parse_artifact_path
@@ -39,6 +45,8 @@ __all__ = ["Client"]
 # More is refused (since 2023-12).
 PAGE = 100
 MAX_PAGES = 10_000
+# What is read into memory of one artifact; a large project's run_results.json has some megabytes.
+MAX_ARTIFACT_BYTES = 32 * 2**20
 
 Named = TypeVar("Named", Project, Environment, Job)
 
@@ -231,6 +239,38 @@ class Client:
         """Yield the bytes of an artifact of the job's latest run that has any, as `stream_artifact` does."""
         return self._stream(f"jobs/{job_id}/artifacts/", path, {})
 
+    def read_artifact(
+        self,
+        run_id: int,
+        path: str,
+        *,
+        step: int | None = None,
+        limit: int = MAX_ARTIFACT_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Any:
+        """
+        Return what an artifact says that is JSON.
+
+        Parameters and errors are those of `stream_artifact`, and:
+
+        :param limit: how many bytes to read at most.
+        :param clock: seconds that only grow; an artifact that is not whole after two minutes is given up.
+        :raises DbtCloudAnswerTooLong: it has more bytes.
+        :raises DbtCloudServerError: it is not JSON.
+        """
+        url, once = self._path(f"runs/{run_id}/artifacts/{quote(path)}"), self.once()
+
+        def read() -> bytearray:
+            with once.stream_artifact(run_id, path, step=step) as pieces:
+                return _whole(pieces, url, limit, clock)
+
+        content = self._retries.call(read, is_safe=True, bound=CALL_BOUND)
+        try:
+            return json.loads(content.replace(self._credentials.token.encode(), b"***"))
+        except (ValueError, RecursionError):
+            # Not the cause of ours, because it holds the whole text.
+            raise DbtCloudServerError("GET", url, 200, "the artifact is not JSON.") from None
+
     @contextmanager
     def _stream(self, folder: str, path: str, params: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
         url = self._path(folder + quote(parse_artifact_path("path", path)))
@@ -307,6 +347,19 @@ def _data(envelope: Mapping[str, Any], method: str, path: str) -> dict[str, Any]
     if not isinstance(item, dict):
         raise DbtCloudServerError(method, path, 200, "the answer holds no object.")
     return item
+
+
+def _whole(pieces: Iterator[bytes], path: str, limit: int, clock: Callable[[], float]) -> bytearray:
+    content, deadline = bytearray(), clock() + CALL_BOUND
+    for piece in pieces:
+        content += piece
+        if len(content) > limit:
+            reason = f"the artifact is longer than {limit} bytes"
+            raise DbtCloudAnswerTooLong("GET", path, reason, may_have_arrived=True)
+        if clock() > deadline:
+            reason = f"the artifact was not whole after {CALL_BOUND:.0f} s"
+            raise DbtCloudUnreachable("GET", path, reason, may_have_arrived=True)
+    return content
 
 
 def _items(envelope: Mapping[str, Any], method: str, path: str) -> list[Any]:

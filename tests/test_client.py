@@ -12,6 +12,7 @@ import responses
 
 from airflow_dbt_cloud.client import Client
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudNotFound,
@@ -524,6 +525,63 @@ def test_an_artifact_that_is_left_early_gives_its_connection_back(serve, make_cr
         with client.stream_artifact(1, "a.json") as pieces:
             next(pieces)
     assert len(server.requests) == 2
+
+
+def test_read_artifact(dbt_cloud, client, sent):
+    """An artifact that is JSON is read, that of a step if one is named."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/run_results.json", body='\ufeff{"a": ["\u00d8"]}'.encode())
+    assert client.read_artifact(1, "run_results.json", step=4) == {"a": ["\u00d8"]}
+    assert sent() == [("GET", f"{V2}runs/1/artifacts/run_results.json", {"step": "4"}, None)]
+
+
+def test_read_artifact_that_is_not_there(dbt_cloud, client):
+    """An artifact that is not there cannot be read."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/run_results.json", status=404)
+    with pytest.raises(DbtCloudNotFound):
+        client.read_artifact(1, "run_results.json")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"PAR1", b"[" * 100_000, b"9" * 5000, b'{"a": 1'])
+def test_read_artifact_that_is_no_json(dbt_cloud, make_credentials, body):
+    """An artifact that is no JSON is an error that says so, at once and without what it holds."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/a.json", body=body)
+    client = Client(make_credentials(), retries=Retries(sleep=pytest.fail))
+    with pytest.raises(DbtCloudServerError, match=r"a\.json: the artifact is not JSON\.$") as caught:
+        client.read_artifact(1, "a.json")
+    assert caught.value.__suppress_context__
+
+
+def test_read_artifact_is_bounded(serve, make_credentials, answer):
+    """An artifact that is longer than the limit is given up before it is whole, and not asked for again."""
+    server = serve(lambda *_: answer(body=b"[" * 2**20))
+    client = Client(make_credentials(server.url), retries=Retries(sleep=pytest.fail))
+    with pytest.raises(DbtCloudAnswerTooLong, match="the artifact is longer than 1000 bytes"):
+        client.read_artifact(1, "a.json", limit=1000)
+    assert len(server.requests) == 1
+
+
+def test_read_artifact_is_bounded_in_time(serve, make_credentials, answer):
+    """An artifact that trickles is given up."""
+    server = serve(lambda *_: answer(body=b"1" * 2**20))
+    client = Client(make_credentials(server.url), retries=Retries(limit=1))
+    clock = itertools.count(step=100).__next__
+    with pytest.raises(DbtCloudUnreachable, match="the artifact was not whole after 120 s"):
+        client.read_artifact(1, "a.json", clock=clock)
+
+
+def test_read_artifact_that_breaks_off(serve, make_credentials, answer):
+    """An artifact that breaks off is asked for again, because nobody has seen the first half."""
+    halves = iter([answer(body=b"[1,", content_length="6", connection="close")])
+    server = serve(lambda *_: next(halves, answer(body=b"[1, 2]")))
+    client = Client(make_credentials(server.url), retries=Retries(sleep=lambda _: None))
+    assert client.read_artifact(1, "a.json") == [1, 2]
+    assert len(server.requests) == 2
+
+
+def test_read_artifact_without_the_token(dbt_cloud, client, token):
+    """A token that stands in an artifact is not handed on."""
+    dbt_cloud.get(f"{HOST}{V2}runs/1/artifacts/a.json", body=f'["say {token}"]')
+    assert client.read_artifact(1, "a.json") == ["say ***"]
 
 
 # --- the client itself ------------------------------------------------------------------------------------
