@@ -19,6 +19,8 @@ What can go wrong, by meaning.
     ├── DbtCloudJobBusy                another run of the job goes, and the task wants none; likewise
     └── DbtCloudJobRunException        the run did not end well, or we cannot say how it ended
         ├── DbtCloudRunFailed          dbt Cloud says Error
+        │   ├── DbtCloudTestsFailed        only tests failed: the data are not as they should be
+        │   └── DbtCloudCompilationFailed  dbt cannot parse or compile the project
         ├── DbtCloudRunCancelled       dbt Cloud says Cancelled, by a person or by its own timeout
         ├── DbtCloudWaitTimeout        we stopped waiting; the run goes on
         ├── DbtCloudWaitInterrupted    the process that waits has to end
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DbtCloudAnswerTooLong",
     "DbtCloudApiError",
+    "DbtCloudCompilationFailed",
     "DbtCloudConfigurationError",
     "DbtCloudError",
     "DbtCloudInvalidRequest",
@@ -53,6 +56,7 @@ __all__ = [
     "DbtCloudServerError",
     "DbtCloudStartUnconfirmed",
     "DbtCloudSuperseded",
+    "DbtCloudTestsFailed",
     "DbtCloudUnauthorized",
     "DbtCloudUnreachable",
     "DbtCloudWaitInterrupted",
@@ -284,6 +288,22 @@ class DbtCloudRunFailed(DbtCloudJobRunException):
     """dbt Cloud says Error."""
 
     verdict = "failed"
+
+
+class DbtCloudTestsFailed(DbtCloudRunFailed):
+    """
+    Every node that failed is a test or a unit test that says so: the data are not as they should be.
+
+    A retry changes nothing until somebody mends them. A test that could not be run is none of these.
+    """
+
+    verdict = "failed its tests"
+
+
+class DbtCloudCompilationFailed(DbtCloudRunFailed):
+    """dbt cannot parse or compile the project; a retry changes nothing until somebody mends it."""
+
+    verdict = "could not be compiled"
 
 
 class DbtCloudRunCancelled(DbtCloudJobRunException):

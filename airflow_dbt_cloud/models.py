@@ -193,10 +193,14 @@ class Run:
             return self.finished_at - self.created_at
         return timedelta()
 
-    def raise_for_status(self) -> None:
+    def raise_for_status(
+        self, explanation: str = "", failure: type[DbtCloudRunFailed] = DbtCloudRunFailed
+    ) -> None:
         """
         Judge a run that has ended: the one place where an outcome becomes an error.
 
+        :param explanation: what is known of why it did not succeed; default dbt Cloud's message.
+        :param failure: what kind of failure it is if dbt Cloud says Error, as far as is known.
         :raises DbtCloudRunFailed: dbt Cloud says Error.
         :raises DbtCloudRunCancelled: dbt Cloud says Cancelled; names who did it if `audit` was included, and
             dbt Cloud's own timeout as such (its `status_message` says "timed out").
@@ -205,9 +209,10 @@ class Run:
         if self.is_success:
             return
         if self.status == DbtCloudJobRunStatus.ERROR:
-            raise DbtCloudRunFailed(self)
+            raise failure(self, explanation)
         if self.status == DbtCloudJobRunStatus.CANCELLED:
-            raise DbtCloudRunCancelled(self, self._why_cancelled)
+            why = ". ".join(filter(None, (self._why_cancelled.removesuffix("."), explanation)))
+            raise DbtCloudRunCancelled(self, why)
         msg = f"Run {self.id} has not ended: {self.status_name}."
         raise ValueError(msg)
 

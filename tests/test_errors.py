@@ -27,6 +27,8 @@ EXAMPLES = [
     errors.DbtCloudJobBusy(RUN, 2),
     errors.DbtCloudJobRunException(RUN, "nobody knows"),
     errors.DbtCloudRunFailed(RUN),
+    errors.DbtCloudTestsFailed(RUN, "1 of 12 nodes failed"),
+    errors.DbtCloudCompilationFailed(RUN, "no such macro"),
     errors.DbtCloudRunCancelled(RUN, "by Ada"),
     errors.DbtCloudWaitTimeout(RUN, "the timeout is over"),
     errors.DbtCloudWaitInterrupted(RUN, "the worker is drained"),
@@ -72,6 +74,13 @@ def test_no_answer_is_no_answer_that_we_dislike():
     assert not issubclass(errors.DbtCloudJobRunException, errors.DbtCloudApiError)
 
 
+def test_kinds_of_failed_runs():
+    """Whoever catches a failed run catches those that a retry does not mend, and none of these is another."""
+    kinds = {errors.DbtCloudTestsFailed, errors.DbtCloudCompilationFailed}
+    assert set(errors.DbtCloudRunFailed.__subclasses__()) == kinds
+    assert not any(kind.__subclasses__() for kind in kinds)
+
+
 def test_a_configuration_error_is_a_value_error():
     """Whoever checks a parameter with `except ValueError` catches it, too."""
     assert issubclass(errors.DbtCloudConfigurationError, ValueError)
@@ -110,6 +119,14 @@ def test_a_configuration_error_is_a_value_error():
             "dbt Cloud run 1 failed: dbt command failed. https://h/1/",
         ),
         (errors.DbtCloudRunFailed(Run(id=1, status=20)), "dbt Cloud run 1 failed."),
+        (
+            errors.DbtCloudTestsFailed(RUN, "unique_berths_berth"),
+            f"dbt Cloud run 123 failed its tests: unique_berths_berth. {RUN.href}",
+        ),
+        (
+            errors.DbtCloudCompilationFailed(RUN, "'dues' is undefined"),
+            f"dbt Cloud run 123 could not be compiled: 'dues' is undefined. {RUN.href}",
+        ),
         (
             errors.DbtCloudWaitTimeout(RUN, "it goes on."),
             f"dbt Cloud run 123 has not ended in time: it goes on. {RUN.href}",

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import pytest
 
-from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
+from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed, DbtCloudTestsFailed
 from airflow_dbt_cloud.models import (
     OVERRIDES,
     PULL_REQUEST_IDS,
@@ -305,6 +305,29 @@ def test_cancelled_says_by_whom(fields, words):
     with pytest.raises(DbtCloudRunCancelled) as caught:
         Run(1, 30, **fields).raise_for_status()
     assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("failure", [DbtCloudRunFailed, DbtCloudTestsFailed])
+def test_explained_failure(failure):
+    """A failed run is what it is known to be, and says what is known of why."""
+    with pytest.raises(DbtCloudRunFailed) as caught:
+        Run(1, 20, status_message="dbt command failed").raise_for_status("port_dues is late", failure)
+    assert type(caught.value) is failure
+    assert str(caught.value) == f"dbt Cloud run 1 {failure.verdict}: port_dues is late."
+
+
+def test_explained_cancellation():
+    """A cancelled run was cancelled, whatever failed before, and still says by whom."""
+    run = Run(1, 30, cancelled_by="Ada", status_message="Cancelled by user.")
+    with pytest.raises(DbtCloudRunCancelled) as caught:
+        run.raise_for_status("2 of 12 nodes had ended", DbtCloudTestsFailed)
+    said = "dbt Cloud run 1 was cancelled: by Ada. Cancelled by user. 2 of 12 nodes had ended."
+    assert str(caught.value) == said
+
+
+def test_explained_success():
+    """No explanation makes a failure of a success."""
+    assert Run(1, 10).raise_for_status("port_dues failed", DbtCloudTestsFailed) is None
 
 
 @pytest.mark.parametrize("value", [0, 1, 2, 3, 7, 40])
