@@ -1,4 +1,4 @@
-"""The paths of the Administrative API; here those of account, projects, environments and jobs."""
+"""The paths of the Administrative API; here those of what is declared: account, project, connections, jobs."""
 
 from __future__ import annotations
 
@@ -111,6 +111,13 @@ def get_environment_v3(cloud: Cloud, call: Call) -> Response:
     return success(Serializer(cloud, call.base_url).environment_v3(environment))
 
 
+def get_connection(cloud: Cloud, call: Call) -> Response:
+    """Answer with the connection of an environment, which has its number."""
+    query.read_related(call.parameters)
+    environment = cloud.find_environment(call.ids["connection_id"])
+    return success(Serializer(cloud, call.base_url).connection(environment))
+
+
 def list_jobs(cloud: Cloud, call: Call) -> Response:
     """Answer with jobs."""
     filters = {
@@ -189,6 +196,7 @@ def _table() -> Iterable[tuple[str, str, Callable[[Cloud, Call], Response]]]:
     yield "GET", f"{v3}environments/", list_environments_v3
     yield "GET", f"{v3}projects/{{project_id}}/environments/", list_environments_v3
     yield "GET", f"{v3}projects/{{project_id}}/environments/{{environment_id}}/", get_environment_v3
+    yield "GET", f"{v3}connections/{{connection_id}}/", get_connection
     yield "GET", f"{v2}jobs/", list_jobs
     yield "POST", f"{v2}jobs/", create_job
     yield "GET", f"{v2}jobs/{{job_id}}/", get_job

@@ -1,4 +1,4 @@
-"""Account, project, environments and jobs as dbt Cloud's JSON.
+"""Account, project, environments, connections and jobs as dbt Cloud's JSON.
 
 The key order is that of recorded answers; what the specification adds comes after.
 """
@@ -129,6 +129,27 @@ class DefinitionSerializer:
             "fusion_readiness": None,
         }
 
+    def connection(self, environment: Environment) -> dict[str, Any]:
+        """Write the connection of an environment."""
+        created_at = iso_time(environment.created_at)
+        return {
+            "id": environment.id,
+            "created_at": created_at,
+            "updated_at": created_at,
+            "account_id": self._cloud.folder.account.id,
+            "name": "DuckDB",
+            # dbt Cloud has no word for DuckDB; what it has words for is at some host.
+            "adapter_version": None,
+            "private_link_endpoint_id": None,
+            "is_ssh_tunnel_enabled": False,
+            "oauth_redirect_uri": None,
+            "oauth_configuration_id": None,
+            "is_configured_for_native_oauth": False,
+            "platform_metadata_credentials_id": None,
+            "analytics_credentials_id": None,
+            "config": {"host": "localhost", "path": str(self._cloud.store.warehouse(environment))},
+        }
+
     def job(self, job: Job) -> dict[str, Any]:
         """Write a job as the job paths have it."""
         return {
@@ -162,7 +183,8 @@ class DefinitionSerializer:
             "account_id": self._cloud.folder.account.id,
             "project_id": self._cloud.folder.project.id,
             "name": environment.name,
-            "connection_id": None,
+            # Every environment has a connection of its own, and they share a number.
+            "connection_id": environment.id,
             "credentials_id": None,
             "extended_attributes_id": None,
             "custom_branch": None,

@@ -1,5 +1,7 @@
 """Tests of `airflow_dbt_cloud.local.api` and `serializers`: answers as they were recorded."""
 
+from pathlib import Path
+
 import pytest
 
 from airflow_dbt_cloud.local.records import Status, Step
@@ -407,6 +409,15 @@ def test_environments(api):
     both = api.data(base, deployment_type__in='["production","staging"]')
     assert len(both) == 2
     assert api.get(f"{v3}projects/1/environments/").status_code == 404
+
+
+def test_connections(api):
+    """An environment names its connection, and that says where the DuckDB file is."""
+    v3 = f"/api/v3/accounts/{ACCOUNT}/"
+    (staging,) = (entry for entry in api.data("environments/") if entry["name"] == "Staging")
+    connection = api.data(f"{v3}connections/{staging['connection_id']}/")
+    assert (connection["name"], Path(connection["config"]["path"]).name) == ("DuckDB", "staging.duckdb")
+    assert api.get(f"{v3}connections/1/").status_code == 404
 
 
 def test_jobs(api):
