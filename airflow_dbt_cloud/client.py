@@ -26,7 +26,16 @@ from airflow_dbt_cloud.errors import (
     DbtCloudUnreachable,
 )
 from airflow_dbt_cloud.filters import encode_filter
-from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
+from airflow_dbt_cloud.models import (
+    Account,
+    Connection,
+    Environment,
+    Job,
+    Project,
+    Run,
+    RunFailure,
+    Step,
+)
 from airflow_dbt_cloud.parameters import parse_artifact_path
 from airflow_dbt_cloud.retries import CALL_BOUND, START_BOUND, Retries
 from airflow_dbt_cloud.transport import Transport
@@ -107,6 +116,15 @@ class Client:
         filters = {"name": name} if name else {}
         items = self._list(f"projects/{project_id}/environments/", filters, version="v3")
         return (Environment.from_json(item) for item in items)
+
+    def get_environment(self, project_id: int, environment_id: int) -> Environment:
+        """Return an environment."""
+        path = f"projects/{project_id}/environments/{environment_id}/"
+        return Environment.from_json(self._get(path, version="v3"))
+
+    def get_connection(self, connection_id: int) -> Connection:
+        """Return a connection to a warehouse; environments name theirs."""
+        return Connection.from_json(self._get(f"connections/{connection_id}/", version="v3"))
 
     def list_jobs(self, *, limit: int | None = None, **filters: Unpack[JobFilters]) -> Iterator[Job]:
         """
@@ -296,8 +314,10 @@ class Client:
         href = f"{self.base_url}/deploy/{self.account_id}/projects/{run.project_id}/runs/{run.id}/"
         return replace(run, href=href)
 
-    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        url = self._path(path)
+    def _get(
+        self, path: str, params: Mapping[str, Any] | None = None, *, version: str = "v2"
+    ) -> dict[str, Any]:
+        url = self._path(path, version)
         return _data(self._request("GET", url, params=params), "GET", url)
 
     def _list(

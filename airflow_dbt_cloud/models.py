@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Account",
+    "Connection",
     "DbtCloudJobRunStatus",
     "Environment",
     "Job",
@@ -68,6 +69,10 @@ OVERRIDES = (
     "timeout_seconds_override",
     *PULL_REQUEST_IDS,
 )
+
+
+# What says where a warehouse is; each kind of warehouse has some of these.
+ADDRESS = ("account", "host", "hostname", "method", "path", "port", "region_name", "server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +279,7 @@ class Environment:
     project_id: int = 0
     dbt_version: str = ""
     deployment_type: str = ""
+    connection_id: int = 0
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
@@ -284,6 +290,31 @@ class Environment:
             project_id=number(json, "project_id"),
             dbt_version=text(json, "dbt_version"),
             deployment_type=text(json, "deployment_type"),
+            connection_id=number(json, "connection_id"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """
+    How an environment reaches its warehouse.
+
+    Of what dbt Cloud knows only `address` is read, which says where the warehouse is, by dbt Cloud's names.
+    """
+
+    id: int
+    name: str
+    address: dict[str, str | int] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Self:
+        """Read an `AccountConnectionDetail`."""
+        config = member(json, "config")
+        parts = ((part, number(config, part) or text(config, part)) for part in ADDRESS)
+        return cls(
+            id=number(json, "id"),
+            name=text(json, "name"),
+            address={part: value for part, value in parts if value},
         )
 
 

@@ -20,7 +20,16 @@ from airflow_dbt_cloud.errors import (
     DbtCloudServerError,
     DbtCloudUnreachable,
 )
-from airflow_dbt_cloud.models import Account, Environment, Job, Project, Run, RunFailure, Step
+from airflow_dbt_cloud.models import (
+    Account,
+    Connection,
+    Environment,
+    Job,
+    Project,
+    Run,
+    RunFailure,
+    Step,
+)
 from airflow_dbt_cloud.parameters import RunRequest
 from airflow_dbt_cloud.retries import Retries
 
@@ -100,6 +109,24 @@ VERBS = [
         "GET",
         f"{V2}jobs/",
         {"project_id": "5", "triggers_schedule": "true", "project_id__in": "[5, 6]", "state": "all", **PAGE},
+        None,
+    ),
+    (
+        lambda c: c.get_environment(5, 2),
+        {"id": 2, "name": "prod", "connection_id": 8},
+        Environment(2, "prod", connection_id=8),
+        "GET",
+        f"{V3}projects/5/environments/2/",
+        {},
+        None,
+    ),
+    (
+        lambda c: c.get_connection(8),
+        {"id": 8, "name": "DB", "config": {"host": "a.example.com", "port": 443, "client_secret": "s3cret"}},
+        Connection(8, "DB", {"host": "a.example.com", "port": 443}),
+        "GET",
+        f"{V3}connections/8/",
+        {},
         None,
     ),
     (lambda c: c.get_job(9), {"id": 9}, Job(9, ""), "GET", f"{V2}jobs/9/", {}, None),

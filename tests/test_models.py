@@ -12,6 +12,7 @@ from airflow_dbt_cloud.models import (
     PULL_REQUEST_IDS,
     TERMINAL,
     Account,
+    Connection,
     DbtCloudJobRunStatus,
     Environment,
     Job,
@@ -52,7 +53,7 @@ RUN = {
     "a_new_field": {"of": "tomorrow"},
 }
 
-READERS = [Account, Environment, Job, Project, Run, RunFailure, Step]
+READERS = [Account, Connection, Environment, Job, Project, Run, RunFailure, Step]
 WRONG = [
     None,
     "",
@@ -74,7 +75,7 @@ WRONG = [
 
 def names_of(reader):
     """Return the keys that a reader may look for."""
-    return {*reader.__slots__, *RUN, "execute_steps", "cancellation"}
+    return {*reader.__slots__, *RUN, "execute_steps", "cancellation", "config"}
 
 
 def test_run():

@@ -1,4 +1,4 @@
-"""The paths of the Administrative API; here those of what is declared: account, project, connections, jobs."""
+"""The paths of the Administrative API; here those of what is declared: account, project, jobs."""
 
 from __future__ import annotations
 
