@@ -8,7 +8,6 @@ Every verb takes ids as numbers or strings of digits, as templates give them, an
 from __future__ import annotations
 
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Unpack
 
+    from airflow_dbt_cloud.artifacts import Artifact, Target
     from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.credentials import Credentials
     from airflow_dbt_cloud.filters import JobFilters, RunFilters
@@ -127,9 +127,14 @@ class DbtCloudHook(BaseHook):
         """Return the active environments of a project."""
         return list(self.get_conn().list_environments(parse_id("project_id", project_id)))
 
-    def list_jobs(self, **filters: Unpack[JobFilters]) -> list[Job]:
-        """Return the active jobs that match dbt Cloud's filters, such as `project_id`."""
-        return list(self.get_conn().list_jobs(**read_filters(filters, "jobs")))
+    def list_jobs(self, *, limit: int | str | None = None, **filters: Unpack[JobFilters]) -> list[Job]:
+        """
+        Return the active jobs that match dbt Cloud's filters, such as `project_id`.
+
+        :param limit: how many at most; more are not asked for.
+        """
+        most = _optional(parse_count, "limit", limit)
+        return list(self.get_conn().list_jobs(limit=most, **read_filters(filters, "jobs")))
 
     def get_job(self, job_id: int | str) -> Job:
         """Return a job."""
@@ -170,17 +175,21 @@ class DbtCloudHook(BaseHook):
     def list_job_runs(
         self,
         *,
-        limit: int | None = None,
+        limit: int | str | None = None,
         include_related: Iterable[str] = (),
         **filters: Unpack[RunFilters],
     ) -> list[Run]:
         """
         Return the runs that match dbt Cloud's filters, oldest first unless `order_by="-id"`.
 
-        :param limit: how many at most; pages that are not needed are not asked for.
+        :param limit: how many at most; more are not asked for.
         """
-        runs = self.get_conn().list_runs(include_related=include_related, **read_filters(filters, "runs"))
-        return list(islice(runs, limit))
+        runs = self.get_conn().list_runs(
+            limit=_optional(parse_count, "limit", limit),
+            include_related=include_related,
+            **read_filters(filters, "runs"),
+        )
+        return list(runs)
 
     def get_job_run(self, run_id: int | str, *, include_related: Iterable[str] = ("trigger",)) -> Run:
         """Return a run, with what is asked for: `trigger` (the cause), `run_steps`, `audit`."""
@@ -258,6 +267,19 @@ class DbtCloudHook(BaseHook):
         """
         with self.get_conn().stream_artifact(parse_id("run_id", run_id), path, step=step) as pieces:
             return b"".join(pieces)
+
+    def save_artifact(self, artifact: Artifact, target: Target) -> int:
+        """
+        Save an artifact to a file as it is, in constant memory, and return how many bytes it has.
+
+        :param artifact: `Artifact("manifest.json", run_id=7)`, of `airflow_dbt_cloud.artifacts`.
+        :param target: the file; a `pathlib.Path`, or an `ObjectStoragePath`.
+        :raises DbtCloudNotFound: there is none.
+        """
+        from airflow_dbt_cloud.artifacts import TRIES, save_artifact
+
+        tries = self.retry_limit or TRIES
+        return save_artifact(self.get_conn(), artifact, target, tries=tries, sleep=self.sleep)
 
     def _reread(self, old: Client) -> Client:
         try:

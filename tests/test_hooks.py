@@ -8,11 +8,13 @@ from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.exceptions import AirflowNotFoundException
 from responses import matchers
 
+from airflow_dbt_cloud.artifacts import Artifact
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudRunCancelled,
     DbtCloudRunFailed,
     DbtCloudServerError,
+    DbtCloudUnreachable,
 )
 from airflow_dbt_cloud.hooks import DbtCloudHook, DbtCloudJobRunStatus
 from airflow_dbt_cloud.models import Run
@@ -112,6 +114,37 @@ def test_artifact(cloud):
     """An artifact comes as the bytes that dbt Cloud has."""
     cloud.get(f"{ACCOUNT}/runs/7/artifacts/a.parquet?step=4", body=b"\x00\xffPAR1")
     assert DbtCloudHook().get_job_run_artifact(7, "a.parquet", step=4) == b"\x00\xffPAR1"
+
+
+def test_limit_of_jobs(cloud):
+    """A limit may be text, as templates make it, and is what dbt Cloud is asked for."""
+    one = matchers.query_param_matcher({"limit": "1"}, strict_match=False)
+    cloud.get(f"{ACCOUNT}/jobs/", json=envelope([{"id": 5}]), match=[one])
+    assert [job.id for job in DbtCloudHook().list_jobs(limit="1", project_id="3")] == [5]
+
+
+@pytest.mark.parametrize("verb", [DbtCloudHook.list_jobs, DbtCloudHook.list_job_runs])
+def test_bad_limit(verb):
+    """A limit of nothing is refused: it would list nothing, and who writes it means all."""
+    with pytest.raises(DbtCloudConfigurationError, match="limit must be a whole number above 0; got 0"):
+        verb(DbtCloudHook(), limit=0)
+
+
+def test_save_artifact(cloud, tmp_path):
+    """An artifact is saved as the bytes that dbt Cloud has."""
+    cloud.get(f"{ACCOUNT}/runs/7/artifacts/a.parquet", body=b"\x00\xffPAR1")
+    artifact = Artifact("a.parquet", run_id=7)
+    assert DbtCloudHook().save_artifact(artifact, tmp_path / "a.parquet") == 6
+    assert (tmp_path / "a.parquet").read_bytes() == b"\x00\xffPAR1"
+
+
+def test_retry_limit_of_a_download(cloud, tmp_path):
+    """A download that breaks off begins again as often as `retry_limit` says."""
+    half = {"body": b"half", "headers": {"Content-Length": "8"}, "auto_calculate_content_length": False}
+    asked = cloud.get(f"{ACCOUNT}/runs/7/artifacts/a", **half)
+    with pytest.raises(DbtCloudUnreachable):
+        DbtCloudHook(retry_limit=5).save_artifact(Artifact("a", run_id=7), tmp_path / "a")
+    assert asked.call_count == 5
 
 
 @pytest.mark.parametrize(("status", "error"), [(20, DbtCloudRunFailed), (30, DbtCloudRunCancelled)])
