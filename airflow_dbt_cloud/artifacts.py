@@ -195,7 +195,10 @@ def _may_still_come(
     if not run.is_terminal:
         words = f"{error.message} The run has not ended ({run.status_name}); its artifacts come when it has."
         raise DbtCloudNotFound(error.method, error.path, error.status, words) from error
-    return run.finished_at is not None and abs(clock() - run.finished_at.timestamp()) < JUST_ENDED
+    if run.finished_at is None or abs(clock() - run.finished_at.timestamp()) >= JUST_ENDED:
+        return False
+    log.info("Waiting for %s, because the run has just ended: %.0f s at most.", artifact, sum(PAUSES))
+    return True
 
 
 def _write(pieces: Iterator[bytes], target: Target) -> int:

@@ -282,12 +282,15 @@ def test_the_artifacts_of_a_run_that_has_just_ended(age):
 
 
 @pytest.mark.usefixtures("memory")
-def test_the_wait_is_bounded():
-    """An artifact that does not come is waited for 20 s, and then missing."""
+def test_the_wait_is_bounded(caplog):
+    """An artifact that does not come is waited for 20 s, and then missing; the log says so once."""
+    caplog.set_level("INFO")
     client, pauses = Downloads(*[missing() for _ in range(99)], run=Run(7, 10, finished_at=NOW)), []
     with pytest.raises(DbtCloudNotFound):
         save(client, pauses=pauses)
     assert (len(client.asked), sum(pauses)) == (7, 20)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"Waiting for {PARQUET}, because the run has just ended: 20 s at most."]
 
 
 @pytest.mark.usefixtures("memory")
