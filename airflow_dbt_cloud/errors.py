@@ -279,8 +279,10 @@ class DbtCloudJobRunException(DbtCloudError):
 
     def __str__(self) -> str:
         """Name the run, the verdict, dbt Cloud's message and the URL."""
-        why = self.explanation or self.run.status_message
+        why = self.explanation.rstrip() or self.run.status_message
         sentence = f"dbt Cloud run {self.run.id} {self.verdict}" + (f": {why}" if why else "")
+        if "\n" in sentence:
+            return f"{sentence}\n{self.run.href}".rstrip()
         return f"{_ended(sentence)} {self.run.href}".rstrip()
 
 

@@ -105,6 +105,11 @@ class Step:
         """Whether the step has ended."""
         return self.status in TERMINAL
 
+    @property
+    def status_name(self) -> str:
+        """The status in a word, as a run's."""
+        return _named(self.status)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -186,10 +191,7 @@ class Run:
     @property
     def status_name(self) -> str:
         """The status in a word: `Running`; `status 7` if dbt Cloud has a number that we do not know."""
-        try:
-            return DbtCloudJobRunStatus(self.status).name.capitalize()
-        except ValueError:
-            return f"status {self.status}"
+        return _named(self.status)
 
     @property
     def duration(self) -> timedelta:
@@ -352,3 +354,10 @@ class RunFailure:
             failed_step=text(json, "failed_step"),
             skipped_steps=tuple(step for step in items(json, "skipped_steps") if isinstance(step, str)),
         )
+
+
+def _named(status: int) -> str:
+    try:
+        return DbtCloudJobRunStatus(status).name.capitalize()
+    except ValueError:
+        return f"status {status}"

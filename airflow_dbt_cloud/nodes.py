@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_dbt_cloud import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 __all__ = ["Node", "Results"]
 
 # What dbt says of a node that did not fail. Anything else, also what dbt may invent, is worth a look.
 GOOD = frozenset({"success", "pass", "warn", "skipped", "no-op", "reused"})
+# Of that, what nobody has to look at.
+QUIET = GOOD - {"warn", "skipped"}
 # What a node can be that leaves a relation behind when it was run.
 BUILT = frozenset({"model", "seed", "snapshot"})
 
@@ -32,7 +35,13 @@ BUILT = frozenset({"model", "seed", "snapshot"})
 HASH = re.compile(r"[0-9a-f]{10}")
 # "Database Error in model port_dues (models/port_dues.sql)"; the line below says which.
 HEADING = re.compile(r"\w+ Error(?: in .*)?")
+# No count and no time is that large.
+ABSURD = 10**15
 LONGEST_LINE = 400
+LONGEST_STATUS = 40
+MOST_STATUSES = 20
+MOST_LINES = 10
+LONGEST_EXCERPT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,11 @@ class Node:
         if len(parts) > 1 and self.resource_type == "test" and HASH.fullmatch(parts[-1]):
             del parts[-1]
         return ".".join(parts) or self.unique_id
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it looks at the data or at a model's logic, and builds nothing."""
+        return self.resource_type in {"test", "unit_test"}
 
     @property
     def is_failed(self) -> bool:
@@ -161,6 +175,27 @@ class Results:
         )
 
 
+def count_by_status(nodes: Iterable[Node]) -> dict[str, int]:
+    """Return how many nodes there are of each status, what failed first; of twenty statuses at most."""
+    counts = Counter(cut(node.status, LONGEST_STATUS) or "unknown" for node in nodes)
+    order = sorted(counts, key=lambda status: (status in GOOD, status in QUIET, -counts[status], status))
+    listed = {status: counts[status] for status in order[:MOST_STATUSES]}
+    others = counts.total() - sum(listed.values())
+    return {**listed, "others": others} if others else listed
+
+
+def excerpt(message: str) -> list[str]:
+    """Return a message's lines without empty ones: ten and 2,000 characters of them at most."""
+    lines = [line.rstrip() for line in message.splitlines() if line.strip()]
+    room, shown = LONGEST_EXCERPT, []
+    for line in lines[:MOST_LINES]:
+        if room <= 0:
+            break
+        shown.append(cut(line, room))
+        room -= len(line)
+    return [*shown, "…"] if len(shown) < len(lines) else shown
+
+
 def cut(text: str, length: int) -> str:
     """Return a text of at most this length; where it was cut it ends in an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
@@ -171,18 +206,21 @@ def _line(json: Mapping[str, Any], key: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    if fields.is_number(value):
-        return value
-    try:
-        # Booleans are no numbers; `int` would take them for some.
-        return int(value) if isinstance(value, (str, float)) else None
-    except (ValueError, OverflowError):
-        return None
+    number = _number(value)
+    return None if number is None or abs(number) >= ABSURD else int(number)
 
 
 def _seconds(value: object) -> float:
+    seconds = _number(value) or 0.0
+    return float(seconds) if 0 < seconds < ABSURD else 0.0
+
+
+def _number(value: object) -> float | None:
+    if fields.is_number(value):
+        return value
+    # Python reads "NaN" and "Infinity" in JSON, and in text.
     try:
-        seconds = float(value) if isinstance(value, (str, float)) or fields.is_number(value) else 0.0
-    except (ValueError, OverflowError):
-        return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+        number = float(value) if isinstance(value, (str, float)) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -124,6 +124,10 @@ def test_a_configuration_error_is_a_value_error():
             f"dbt Cloud run 123 failed its tests: unique_berths_berth. {RUN.href}",
         ),
         (
+            errors.DbtCloudRunFailed(RUN, "in step 4, 2 of 12 nodes:\n- one\n- other"),
+            f"dbt Cloud run 123 failed: in step 4, 2 of 12 nodes:\n- one\n- other\n{RUN.href}",
+        ),
+        (
             errors.DbtCloudCompilationFailed(RUN, "'dues' is undefined"),
             f"dbt Cloud run 123 could not be compiled: 'dues' is undefined. {RUN.href}",
         ),

@@ -269,6 +269,11 @@ def test_status_members_are_numbers():
     assert [*DbtCloudJobRunStatus] == [1, 2, 3, 10, 20, 30]
 
 
+def test_status_name_of_a_step():
+    """A step's status is called as a run's."""
+    assert [Step(1, 1, "", status).status_name for status in (3, 10, 7)] == ["Running", "Success", "status 7"]
+
+
 def test_success_raises_nothing():
     """A run that succeeded is no error."""
     assert Run(1, 10, status_message="with warnings").raise_for_status() is None

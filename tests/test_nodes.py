@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_dbt_cloud.nodes import GOOD, Node, Results, cut
+from airflow_dbt_cloud.nodes import GOOD, Node, Results, count_by_status, cut, excerpt
 
 SAMPLES = Path(__file__).parent / "samples" / "run_results"
 NAMES = sorted(path.stem for path in SAMPLES.iterdir())
@@ -162,7 +162,7 @@ def test_test_failure():
 def test_unit_test_failure():
     """What a unit test says is read without its colours."""
     (failed,) = (each for each in read("unit_test_failure").nodes if each.is_failed)
-    assert failed.resource_type == "unit_test"
+    assert failed.is_test
     assert failed.message == "actual differs from expected:\n\n@@,berth,dues_eur\n→ ,Outer,NULL→0.00"
     assert failed.first_line == "actual differs from expected"
 
@@ -242,6 +242,7 @@ def test_fusion():
 def test_name(unique_id, kind, name):
     """A node is called as in the project, with its version and without a test's hash."""
     assert (node(unique_id).resource_type, node(unique_id).name) == (kind, name)
+    assert node(unique_id).is_test == kind.endswith("test")
 
 
 @pytest.mark.parametrize("status", ["error", "fail", "runtime error", "partial success", "a new one", ""])
@@ -297,6 +298,47 @@ def test_cut():
     assert (cut("abc def", 7), cut("abc def", 6), cut("abc def", 5)) == ("abc def", "abc d…", "abc…")
 
 
+@pytest.mark.parametrize(
+    ("message", "lines"),
+    [
+        ("", []),
+        ("one\n\n  two  \n", ["one", "  two"]),
+        ("\n".join("abcdefghij"), list("abcdefghij")),
+        ("\n".join("abcdefghijk"), [*"abcdefghij", "…"]),
+        ("x" * 2000, ["x" * 2000]),
+        ("x" * 2001, ["x" * 1999 + "…"]),
+        ("x" * 1999 + "\nyy\nzz", ["x" * 1999, "…", "…"]),
+    ],
+)
+def test_excerpt(message, lines):
+    """Of a message, ten lines and 2,000 characters are shown, and one can see if there is more."""
+    assert excerpt(message) == lines
+
+
+def test_count_by_status():
+    """The statuses that failed are counted first, those that need no mention last, and none is nameless."""
+    statuses = ["success"] * 3 + ["pass"] * 5 + ["skipped", "warn", "warn", "error", "fail", "fail", ""]
+    counts = count_by_status(node(status=status) for status in statuses)
+    assert list(counts.items()) == [
+        ("fail", 2),
+        ("error", 1),
+        ("unknown", 1),
+        ("warn", 2),
+        ("skipped", 1),
+        ("pass", 5),
+        ("success", 3),
+    ]
+    assert count_by_status([]) == {}
+
+
+def test_count_by_status_is_bounded():
+    """Of thousands of long statuses that nobody knows there are twenty, and a number for all others."""
+    counts = count_by_status(node(status=f"{number}{'x' * 1000}") for number in range(5000))
+    assert len(counts) == 21
+    assert sum(counts.values()) == 5000
+    assert max(map(len, counts)) == 40
+
+
 ABSURD = [
     None, True, False, 0, -1, 7, 10**400, 3.5, float("nan"), float("inf"), -float("inf"), "", "x", "-1", "12",
     "nan", "9" * 5000, "\ud800", "\x1b[31m", [], [[]], [None], [{}], {}, {"a": 1}, {"rows_affected": []},
@@ -326,7 +368,7 @@ def test_rows():
     """Rows and failures are numbers, also if they are written as text; -1 rows are unknown."""
     json_ = {"unique_id": "model.a.b", "adapter_response": {"rows_affected": "12"}, "failures": "3"}
     assert (Node.from_json(json_).rows, Node.from_json(json_).failures) == (12, 3)
-    for unknown in (-1, "-1", None, "many", True, [3], float("nan"), "9" * 5000):
+    for unknown in (-1, "-1", None, "many", True, [3], float("nan"), "9" * 5000, 10**400, 1e300):
         assert Node.from_json({"adapter_response": {"rows_affected": unknown}}).rows is None
     assert Node.from_json({"adapter_response": {"rows_affected": 0}}).rows == 0
 
@@ -334,7 +376,7 @@ def test_rows():
 def test_seconds():
     """A time is a number of seconds, also if it is written as text, and never absurd."""
     assert Node.from_json({"execution_time": "1.5"}).seconds == 1.5
-    for unknown in (float("nan"), float("inf"), -3, "soon", None, [], 10**400):
+    for unknown in (float("nan"), float("inf"), -3, "soon", None, [], 10**400, 1e300, True):
         assert Node.from_json({"execution_time": unknown}).seconds == 0
 
 
