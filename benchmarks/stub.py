@@ -39,17 +39,20 @@ class Stub:
         self.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                target = head.split(b" ", 2)[1].decode()
-                body = json.dumps(self.answer(target)).encode()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                    % (len(body), body)
-                )
+                await self.reply(head.split(b" ", 2)[1].decode(), writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+
+    async def reply(self, target: str, writer: asyncio.StreamWriter) -> None:
+        """Write the answer to a path and its query."""
+        body = json.dumps(self.answer(target)).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
 
     def answer(self, target: str) -> object:
         """Return the JSON that a path and its query are answered with."""
@@ -79,14 +82,14 @@ class Stub:
         return {"id": run_id, "status": status, "href": "https://h/", "status_message": None, "pad": PADDING}
 
 
-async def main(certificate: str, key: str) -> None:
+async def main(stub: Stub, certificate: str, key: str) -> None:
     """Serve until killed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = await asyncio.start_server(Stub().serve, "127.0.0.1", 0, ssl=context, backlog=4096)
+    server = await asyncio.start_server(stub.serve, "127.0.0.1", 0, ssl=context, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(Stub(), *sys.argv[1:]))
