@@ -27,7 +27,7 @@ from airflow_dbt_cloud.errors import (
 from airflow_dbt_cloud.hooks import DbtCloudHook, make_hook
 from airflow_dbt_cloud.links import DbtCloudJobRunLink
 from airflow_dbt_cloud.models import Run
-from airflow_dbt_cloud.parameters import is_rendered_later, parse_id
+from airflow_dbt_cloud.parameters import check_if_known, is_rendered_later, parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,8 +91,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         self._watch: Watch | None = None
         if not is_rendered_later(run_id):
             parse_id("run_id", run_id)
-        if account_id is not None and not is_rendered_later(account_id):
-            parse_id("account_id", account_id)
+        check_if_known(parse_id, "account_id", account_id)
         self._make_hook()
 
     def poke(self, context: Context) -> bool:

@@ -29,6 +29,7 @@ from airflow_dbt_cloud.links import DbtCloudJobRunLink
 from airflow_dbt_cloud.parameters import (
     OVERRIDES,
     RunRequest,
+    check_if_known,
     is_rendered_later,
     parse_flag,
     parse_id,
@@ -300,9 +301,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             )
             raise DbtCloudConfigurationError(msg)
         for name in ("job_id", "account_id"):
-            value = getattr(self, name)
-            if value is not None and not is_rendered_later(value):
-                parse_id(name, value)
+            check_if_known(parse_id, name, getattr(self, name))
         for name in ("check_interval", "start_timeout"):
             if getattr(self, name) is not None:
                 setattr(self, name, parse_seconds(name, getattr(self, name)))
