@@ -33,7 +33,7 @@ PAUSE = 2.0
 # The commands whose results are what they did. Of the others some write none, and `compile` and `docs` call
 # a "success" what they did not build.
 DOING = frozenset({"build", "clone", "retry", "run", "run-operation", "seed", "snapshot", "test"})
-COMMANDS = DOING | {"clean", "compile", "debug", "deps", "docs", "list", "ls", "parse", "show", "source"}
+COMMANDS = DOING | {"compile", "deps", "docs", "list", "ls", "parse", "show", "source"}
 COMMAND = re.compile(r"Invoke dbt with `(.*)`", re.DOTALL)
 LONGEST_COMMAND = 100
 

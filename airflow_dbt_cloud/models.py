@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
-from airflow_dbt_cloud.fields import is_number, items, member, number, objects, text, time
+from airflow_dbt_cloud.fields import is_number, items, member, number, objects, plain, text, time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,7 @@ class Run:
             environment_id=number(json, "environment_id"),
             job_id=number(json, "job_definition_id") or number(json, "job_id"),
             href=text(json, "href"),
-            status_message=text(json, "status_message"),
+            status_message=plain(text(json, "status_message")),
             cause=text(trigger, "cause"),
             dbt_version=text(json, "dbt_version"),
             git_branch=text(json, "git_branch"),
@@ -168,7 +168,7 @@ class Run:
             can_retry=json.get("can_retry") is True,
             retry_not_supported_reason=text(json, "retry_not_supported_reason"),
             blocked_by=tuple(run_id for run_id in items(json, "blocked_by") if is_number(run_id)),
-            cancelled_by=text(member(cancellation, "actor"), "name"),
+            cancelled_by=plain(text(member(cancellation, "actor"), "name")),
             overrides={name: trigger[name] for name in OVERRIDES if trigger.get(name) not in (None, "", [])},
             steps=tuple(Step.from_json(step) for step in objects(json, "run_steps")),
         )

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.errors import DbtCloudCompilationFailed, DbtCloudRunFailed, DbtCloudTestsFailed
+from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.invocations import find_last_step, place_of, read_invocations
 from airflow_dbt_cloud.last_words import last_words
 from airflow_dbt_cloud.models import DbtCloudJobRunStatus
@@ -124,7 +125,7 @@ class Report:
         if self.run.status == DbtCloudJobRunStatus.CANCELLED:
             ended = sum(not node.is_skipped for node in self.nodes)
             return f"It was in {place}" + (f"; {ended} nodes had ended" if ended else "")
-        said = last_words(step.logs) or cut(self.run.status_message, LONGEST_MESSAGE)
+        said = last_words(step.logs) or cut(plain(self.run.status_message), LONGEST_MESSAGE)
         return f"{place} ended with:\n{said}" if said else f"{place} failed"
 
     def table(self) -> list[str]:
@@ -148,17 +149,17 @@ class Report:
             "account_id": run.account_id,
             "project_id": run.project_id,
             "environment_id": run.environment_id,
-            "url": cut(run.href, LONGEST_MESSAGE),
+            "url": cut(plain(run.href), LONGEST_MESSAGE),
             "status": run.status_name,
-            "status_message": cut(run.status_message, LONGEST_MESSAGE),
+            "status_message": cut(plain(run.status_message), LONGEST_MESSAGE),
             "created_at": _written(run.created_at),
             "started_at": _written(run.started_at),
             "finished_at": _written(run.finished_at),
             "duration": run.duration.total_seconds(),
-            "git_branch": cut(run.git_branch, LONGEST_WORDS),
-            "git_sha": cut(run.git_sha, LONGEST_WORDS),
+            "git_branch": cut(plain(run.git_branch), LONGEST_WORDS),
+            "git_sha": cut(plain(run.git_sha), LONGEST_WORDS),
             # Which one ran, where dbt Cloud may say "latest".
-            "dbt_version": cut(next(filter(None, versions), run.dbt_version), LONGEST_WORDS),
+            "dbt_version": cut(plain(next(filter(None, versions), run.dbt_version)), LONGEST_WORDS),
             "steps": [_step(step) for step in run.steps[:MOST_STEPS]],
             "nodes": self.counts,
             "failed_count": len(failed),
@@ -190,7 +191,7 @@ def _step(step: Step) -> dict[str, Any]:
     seconds = None
     if step.started_at and step.finished_at:
         seconds = (step.finished_at - step.started_at).total_seconds()
-    name = cut(step.name, LONGEST_WORDS)
+    name = cut(plain(step.name), LONGEST_WORDS)
     return {"index": step.index, "name": name, "status": step.status_name, "seconds": seconds}
 
 

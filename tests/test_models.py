@@ -269,6 +269,13 @@ def test_status_members_are_numbers():
     assert [*DbtCloudJobRunStatus] == [1, 2, 3, 10, 20, 30]
 
 
+def test_messages_are_plain():
+    """What ends in errors is free of colours and of what no log file takes."""
+    audit = {"cancellation": {"actor": {"name": "A\ud83da"}}}
+    run = Run.from_json({"status_message": "\x1b[31mdbt failed\x1b[0m", "audit": audit})
+    assert (run.status_message, run.cancelled_by) == ("dbt failed", "A?a")
+
+
 def test_status_name_of_a_step():
     """A step's status is called as a run's."""
     assert [Step(1, 1, "", status).status_name for status in (3, 10, 7)] == ["Running", "Success", "status 7"]
