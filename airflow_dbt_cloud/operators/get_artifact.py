@@ -67,7 +67,7 @@ class DbtCloudGetJobRunArtifactOperator(BaseOperator):
         run_id: int | str | None = None,
         job_id: int | str | None = None,
         step: int | str | None = None,
-        output_file_name: str | None = None,
+        output_file_name: str | Path | None = None,
         dbt_cloud_conn_id: str = DbtCloudHook.default_conn_name,
         account_id: int | str | None = None,
         hook_params: dict[str, Any] | None = None,

@@ -44,8 +44,8 @@ class DbtCloudListJobRunsOperator(BaseOperator):
     `job_definition_id`, `status` (a number), `status_humanized` (a word), `status_message`, `href` (the URL),
     `dbt_version`, `git_branch`, `git_sha`, and `created_at`, `started_at` and `finished_at`, each text in ISO
     form or None. With `latest_only` it returns one such dict, or None if no run matches. A task can be mapped
-    over the list: `DbtCloudJobRunSensor.partial(task_id="wait").expand(run_id=runs.output.map(lambda run:
-    run["id"]))`.
+    over the list, `DbtCloudJobRunSensor.partial(task_id="wait").expand(run_id=runs.output.map(lambda run:
+    run["id"]))`, or take what it needs of the one, `run_id="{{ ti.xcom_pull('latest')['id'] }}"`.
 
     :param job_id: of this job (templated).
     :param project_id: of this project (templated).

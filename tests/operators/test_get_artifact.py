@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -83,6 +84,15 @@ def test_object_storage(cloud, account, tmp_path, url):
     assert operator(run_id=7, output_file_name=url).execute({}) == url
     assert ObjectStoragePath(url).read_bytes() == PARQUET
     assert [path.name for path in ObjectStoragePath(url).parent.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize("kind", [Path, lambda name: ObjectStoragePath(f"file://{name}")])
+def test_a_path_for_a_name(cloud, account, tmp_path, kind):
+    """The file may be given as a path, and is returned as text all the same."""
+    cloud.get(f"{account}/runs/7/artifacts/run_results.json", body=b"{}")
+    name = kind(tmp_path / "x.json")
+    assert operator(run_id=7, output_file_name=name).execute({}) == str(name)
+    assert (tmp_path / "x.json").read_bytes() == b"{}"
 
 
 def test_connection_of_a_store(cloud, account):
