@@ -124,7 +124,7 @@ class Report:
         place = place_of(step)
         if self.run.status == DbtCloudJobRunStatus.CANCELLED:
             ended = sum(not node.is_skipped for node in self.nodes)
-            return f"It was in {place}" + (f"; {ended} nodes had ended" if ended else "")
+            return f"It was in {place}" + (f". Nodes that had ended: {ended}" if ended else "")
         said = last_words(step.logs) or cut(plain(self.run.status_message), LONGEST_MESSAGE)
         return f"{place} ended with:\n{said}" if said else f"{place} failed"
 

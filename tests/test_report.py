@@ -227,7 +227,7 @@ def test_cancelled():
     assert type(error) is DbtCloudRunCancelled
     assert str(error) == (
         "dbt Cloud run 1 was cancelled: by Ada. Cancelled by user. "
-        f"It was in step 4 (`dbt build`); 10 nodes had ended. {HREF}"
+        f"It was in step 4 (`dbt build`). Nodes that had ended: 10. {HREF}"
     )
 
 
