@@ -57,7 +57,7 @@ class Manifest:
         adapter, relations = "", dict[str, str]()
         for key, value in _find(pieces, {"metadata", *nodes}, LONGEST if nodes else HEAD):
             if key != "metadata":
-                relations.setdefault(key, text(value, "relation_name"))
+                relations[key] = text(value, "relation_name")
             elif not adapter:
                 adapter = text(value, "adapter_type")
             if adapter and len(relations) == len(set(nodes)):
