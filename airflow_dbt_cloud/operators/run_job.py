@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_dbt_cloud.client import Client
@@ -59,6 +60,7 @@ FLAGS = (
     "retry_from_failure",
     "cancel_on_kill",
     "retry_on_cancel",
+    "emit_assets",
     "deferrable",
 )
 # Seconds from the start of a process within which it asks for a run, if nothing holds it up.
@@ -116,6 +118,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, or its
         `execution_timeout` is over (default True).
     :param retry_on_cancel: False fails the task without a further try if its run is cancelled in dbt Cloud.
+    :param emit_assets: whether Airflow gets an asset event for each model, seed and snapshot that dbt built
+        (default False); see `airflow_dbt_cloud.assets`.
     :param start_timeout: seconds within which the run must be looked for and started (default: `[dbt_cloud]
         start_timeout`, 15 minutes).
     :param check_interval: seconds between two questions whether the run has ended (default: `[dbt_cloud]
@@ -187,6 +191,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         retry_from_failure: bool = False,
         cancel_on_kill: bool = True,
         retry_on_cancel: bool = True,
+        emit_assets: bool = False,
         start_timeout: float | None = None,
         check_interval: float | None = None,
         timeout: float = DEFAULT_WAIT_TIMEOUT,
@@ -223,6 +228,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.retry_from_failure = retry_from_failure
         self.cancel_on_kill = cancel_on_kill
         self.retry_on_cancel = retry_on_cancel
+        self.emit_assets = emit_assets
         self.start_timeout = start_timeout
         self.check_interval = check_interval
         self.timeout = parse_seconds("timeout", timeout)
@@ -232,6 +238,22 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.run_url: str | None = None
         self._attempt: Attempt | None = None
         self._check_parameters()
+        if self.emit_assets and self.get_dag() is not None:
+            from airflow_dbt_cloud.assets import outlets_with_alias
+
+            self.outlets = outlets_with_alias(self.outlets, self.dag_id, self.task_id)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
+        """Return what Airflow returns, with the outlets of a mapped task that emits assets."""
+        partial = super().partial(**kwargs)
+        dag, emit_assets = partial.kwargs["dag"], partial.kwargs.get("emit_assets", False)
+        if dag is not None and parse_flag("emit_assets", emit_assets):
+            from airflow_dbt_cloud.assets import outlets_with_alias
+
+            outlets = partial.kwargs["outlets"]
+            partial.kwargs["outlets"] = outlets_with_alias(outlets, dag.dag_id, partial.kwargs["task_id"])
+        return partial
 
     def execute(self, context: Context) -> int:
         """Start the run, tell Airflow at once which one it is, and wait for its end."""
@@ -318,6 +340,9 @@ class DbtCloudRunJobOperator(BaseOperator):
                 setattr(self, name, parse_flag(name, getattr(self, name)))
         if self.durable is False and self.retry_from_failure:
             msg = "retry_from_failure needs durable: a try that looks for no earlier run cannot retry it."
+            raise DbtCloudConfigurationError(msg)
+        if self.emit_assets and not self.wait_for_termination:
+            msg = "emit_assets needs wait_for_termination: only a run that has ended tells what it built."
             raise DbtCloudConfigurationError(msg)
         if self.reuse_existing_run:
             if self.if_job_running not in {"queue", "reuse"}:

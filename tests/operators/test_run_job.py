@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import responses
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, AssetAlias, TaskGroup
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowRuntimeError,
@@ -702,12 +702,38 @@ def test_account_id_beats_the_connection(cloud):
         ({"deferrable": "sometimes"}, "deferrable must be True or False"),
         ({"durable": "False", "retry_from_failure": True}, "retry_from_failure needs durable"),
         ({"reuse_existing_run": True, "if_job_running": "skip"}, "contradicts if_job_running='skip'"),
+        ({"emit_assets": "sometimes"}, "emit_assets must be True or False"),
+        ({"emit_assets": True, "wait_for_termination": "False"}, "emit_assets needs wait_for_termination"),
     ],
 )
 def test_bad_parameters(parameters, message):
     """What cannot be meant is refused when the DAG is parsed."""
     with pytest.raises(DbtCloudConfigurationError, match=message):
         operator(**parameters)
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("emit_assets", [True, "true", False])
+def test_alias_of_assets(is_mapped, emit_assets):
+    """A task that emits assets has its alias beside the outlets of the author; no other has."""
+    given = {"task_id": "build", "emit_assets": emit_assets, "outlets": [Asset("s3://bucket/sales")]}
+    with DAG("dag", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag, TaskGroup("group"):
+        if is_mapped:
+            DbtCloudRunJobOperator.partial(**given).expand(job_id=[5, 6])
+        else:
+            DbtCloudRunJobOperator(job_id=5, **given)
+    alias = [AssetAlias("dbt_cloud/dag/group.build")] if emit_assets else []
+    assert dag.get_task("group.build").outlets == [Asset("s3://bucket/sales"), *alias]
+    if is_mapped:
+        unmapped = dag.get_task("group.build").unmap({"job_id": 5})
+        assert unmapped.outlets == [Asset("s3://bucket/sales"), *alias]
+
+
+def test_alias_of_assets_without_a_dag():
+    """A task that has no DAG yet has no alias yet, be it mapped or not; it has when it runs."""
+    assert DbtCloudRunJobOperator(task_id="build", job_id=5, emit_assets=True).outlets == []
+    mapped = DbtCloudRunJobOperator.partial(task_id="build", emit_assets=True).expand(job_id=[5, 6])
+    assert mapped.outlets == []
 
 
 @pytest.mark.parametrize(
