@@ -86,7 +86,7 @@ class Attempt:
         self._cancel_on_kill = cancel_on_kill
         self._lock = threading.Lock()
         self._find: Callable[[Client], list[Run]] | None = None
-        self._run: Run | None = None
+        self.run: Run | None = None
         self._is_own = True
         self._cancelled: set[int] = set()
         self._is_killed = False
@@ -111,7 +111,7 @@ class Attempt:
             did it.
         """
         with self._lock:
-            self._run, self._is_own = run, is_own
+            self.run, self._is_own = run, is_own
             is_too_late = bool(self._ending)
         if is_too_late:
             if self._is_a_persons_wish and run.id not in self._cancelled:
@@ -133,10 +133,10 @@ class Attempt:
 
     def _interruption(self) -> DbtCloudError:
         ending = self._ending or "Airflow ends this process"
-        if self._run is None:
+        if self.run is None:
             return DbtCloudError(f"This try ends before it has a dbt Cloud run: {ending}.")
         return DbtCloudWaitInterrupted(
-            self._run, ending if self._is_a_persons_wish else f"{ending}, so the run goes on"
+            self.run, ending if self._is_a_persons_wish else f"{ending}, so the run goes on"
         )
 
     def cancel(self, why: str, *, within: float | None = None) -> None:
@@ -145,7 +145,7 @@ class Attempt:
 
         :param within: seconds; by default as long as it takes.
         """
-        if self._run is None and self._find is None:
+        if self.run is None and self._find is None:
             # The connection may not have been read yet, and must not be now.
             self._log.info("No dbt Cloud run was started.")
             return
@@ -167,12 +167,12 @@ class Attempt:
                     self._cancelled.add(run.id)
                     metrics.count(metrics.RUNS_CANCELLED)
         except DbtCloudError as error:
-            name = f"run {self._run.id}" if self._run else "the run that was being started"
+            name = f"run {self.run.id}" if self.run else "the run that was being started"
             self._log.warning("dbt Cloud %s may go on: it could not be cancelled. %s", name, error)
 
     def _find_runs(self, client: Client) -> list[Run]:
-        if self._run is not None:
-            return [self._run]
+        if self.run is not None:
+            return [self.run]
         found = self._find(client) if self._find else []
         if not found:
             self._log.warning("Nothing to cancel: no dbt Cloud run of this task is to be found.")
@@ -187,7 +187,7 @@ class Attempt:
         :raises DbtCloudWaitInterrupted: a person has; the run is cancelled.
         """
         state = self._ask_state(STATE_BUDGET)
-        if state in ENDED_WHILE_WORKING and self._run is not None:
+        if state in ENDED_WHILE_WORKING and self.run is not None:
             self._is_a_persons_wish, self._ending = True, f"a person ended the task (its state is {state})"
             self.cancel(self._ending)
             raise self._interruption()

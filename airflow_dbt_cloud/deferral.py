@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.hooks import DbtCloudHook
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["conclude", "defer_arguments", "look_once", "read_event_alone"]
+__all__ = ["TROUBLE", "defer_arguments", "end_overdue", "look_once", "read_event_alone"]
 
 # Airflow ends a deferral by itself this many seconds after our deadline, in case no triggerer is up to do it.
 BACKSTOP = 600.0
@@ -90,24 +90,12 @@ def read_event_alone(hook: DbtCloudHook, run_id: object, *, is_execution_timeout
     return RunEvent(outcome=over, run_id=run_id, status=run.status, message=message, href=run.href)
 
 
-def conclude(hook: DbtCloudHook, event: RunEvent, log: Log, *, cancel: bool = False) -> None:
-    """
-    Return if the run succeeded; else do what is left to do, and raise.
-
-    :param cancel: whether to cancel a run that has outlived the task's execution_timeout.
-    :raises DbtCloudJobRunException: and others; see `RunEvent.raise_for_outcome`.
-    """
-    if event.outcome == "execution_timeout" and cancel:
-        log.info("Cancelling dbt Cloud run %s, because the task's execution_timeout is over.", event.run_id)
-        try:
-            # A next try that came sooner than the end would take the run up.
-            hook.get_conn().end_run(event.run_id)
-            metrics.count(metrics.RUNS_CANCELLED)
-        except TROUBLE as error:
-            log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", event.run_id, error)
-    elif event.outcome == "ended" and not event.to_run().is_success:
-        # The poller does not ask who cancelled a run.
-        run = look_once(hook, event.to_run(), log)
-        if run.status == event.status:
-            run.raise_for_status()
-    event.raise_for_outcome()
+def end_overdue(hook: DbtCloudHook, run: Run, log: Log) -> None:
+    """Cancel a run that has outlived the task's execution_timeout, and wait until it has stopped."""
+    log.info("Cancelling dbt Cloud run %s, because the task's execution_timeout is over.", run.id)
+    try:
+        # A next try that came sooner than the end would take the run up.
+        hook.get_conn().end_run(run.id)
+        metrics.count(metrics.RUNS_CANCELLED)
+    except TROUBLE as error:
+        log.warning("dbt Cloud run %s could not be cancelled and may go on: %s", run.id, error)

@@ -112,7 +112,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             self.log.info("Waiting for dbt Cloud run %s: %s", run.id, run.href)
             self._push_url(run.href, context)
         if run.is_terminal:
-            run.raise_for_status()
+            self._judge(run, context)
         return run.is_terminal
 
     def execute(self, context: Context) -> int:
@@ -160,17 +160,26 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         self.defer(**arguments)
 
     def _conclude(self, event: RunEvent, context: Context) -> int:
-        from airflow_dbt_cloud.deferral import conclude
-
         if event.href:
             # Anew, because the run may not have been seen before the task was deferred.
             self._push_url(event.href, context)
+        run = event.to_run()
+        if event.outcome == "ended" and run.is_terminal:
+            self._judge(run, context)
+            return run.id
         try:
-            conclude(self._make_hook(), event, self.log)
+            event.raise_for_outcome()
         except DbtCloudWaitTimeout as error:
             raise AirflowSensorTimeout(str(error)) from error
-        self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
         return event.run_id
+
+    def _judge(self, run: Run, context: Context) -> None:
+        """Tell what the run did, and raise if it did not succeed."""
+        from airflow_dbt_cloud.outcome import tell
+
+        report = tell(context, self._make_hook(), run, self.log)
+        report.run.raise_for_status(report.explanation, report.failure)
+        self.log.info("dbt Cloud run %s succeeded: %s", run.id, run.href)
 
     def _push_url(self, url: str, context: Context) -> None:
         self.run_url = url

@@ -6,17 +6,12 @@ from datetime import timedelta
 
 import pytest
 import responses
-from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.serde import deserialize, serialize
 from freezegun import freeze_time
 
-from airflow_dbt_cloud.deferral import conclude, defer_arguments, look_once, read_event_alone
+from airflow_dbt_cloud.deferral import defer_arguments, end_overdue, look_once, read_event_alone
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
-    DbtCloudLostTrack,
-    DbtCloudRunCancelled,
-    DbtCloudRunFailed,
-    DbtCloudWaitTimeout,
 )
 from airflow_dbt_cloud.hooks import DbtCloudHook
 from airflow_dbt_cloud.models import Run
@@ -59,11 +54,6 @@ def cloud():
 def hook():
     """Return a hook that asks once."""
     return DbtCloudHook(retry_limit=1)
-
-
-def ended(status, message="in dbt Cloud's words"):
-    """Return the event of a run that has ended."""
-    return RunEvent(outcome="ended", run_id=7, status=status, message=message, href=URL)
 
 
 # Before
@@ -151,80 +141,14 @@ def test_backstop_of_a_wait_without_end(hook, forever):
     assert timedelta(days=3650) <= given["timeout"] <= timedelta(days=366_000)
 
 
-# After
+# At the end of the task's time
 
 
-def test_success(hook):
-    """A run that succeeded is not asked for again."""
-    conclude(hook, ended(10), log)
-
-
-def test_failed(cloud, hook):
-    """A run that failed is an error with dbt Cloud's message and the URL."""
-    cloud.get(RUN, json=row(20, status_message="dbt command failed"))
-    with pytest.raises(DbtCloudRunFailed) as caught:
-        conclude(hook, ended(20), log)
-    assert str(caught.value) == f"dbt Cloud run 7 failed: dbt command failed. {URL}"
-
-
-def test_cancelled_in_dbt_cloud(cloud, hook):
-    """A run that a person cancelled is an error that names the person, whom the trigger does not know."""
-    cloud.get(f"{RUN}?include_related=audit", json=row(30, status_message="Cancelled.", audit=ADA))
-    with pytest.raises(DbtCloudRunCancelled, match=r"was cancelled: by Ada\. Cancelled\."):
-        conclude(hook, ended(30), log)
-
-
-@pytest.mark.parametrize(("status", "error"), [(20, DbtCloudRunFailed), (30, DbtCloudRunCancelled)])
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        {"status": 503},
-        {"status": 404, "json": envelope(None, 404)},
-        {"body": ConnectionResetError("reset")},
-        {"json": envelope({})},
-        {"json": row(3)},
-        {"json": row(10)},
-    ],
-)
-def test_details_in_vain(cloud, hook, status, error, trouble):
-    """A failed look-up of the details hides nothing of what the trigger has seen."""
-    cloud.get(RUN, **trouble)
-    with pytest.raises(error, match="in dbt Cloud's words") as caught:
-        conclude(hook, ended(status), log)
-    assert URL in str(caught.value)
-
-
-@pytest.mark.parametrize(("status", "error"), [(20, DbtCloudRunFailed), (30, DbtCloudRunCancelled)])
-def test_details_without_a_connection(hook, monkeypatch, status, error):
-    """A connection that is gone hides nothing of what the trigger has seen."""
-    monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
-    with pytest.raises(error, match="in dbt Cloud's words"):
-        conclude(hook, ended(status), log)
-
-
-@pytest.mark.parametrize("status", [0, 3, 99])
-def test_an_end_that_is_none(cloud, hook, status):
-    """An event that says "ended" of a run that has not is an error, never a success."""
-    cloud.get(RUN, json=row(10))
-    with pytest.raises(ValueError, match="has not ended"):
-        conclude(hook, ended(status), log)
-
-
-OVER = RunEvent(outcome="execution_timeout", run_id=7, message="execution_timeout is over", href=URL)
-
-
-def test_execution_timeout(cloud, hook):
-    """When the execution_timeout is over the task's own run is cancelled."""
+def test_overdue(cloud, hook):
+    """The run of a task whose execution_timeout is over is cancelled."""
     cancelled = cloud.post(f"{RUN}cancel/", json=row(30))
-    with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
-        conclude(hook, OVER, log, cancel=True)
+    end_overdue(hook, Run(id=7, status=0), log)
     assert cancelled.call_count == 1
-
-
-def test_execution_timeout_of_a_sensor(hook):
-    """A run that is not the task's own is never cancelled."""
-    with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
-        conclude(hook, OVER, log)
 
 
 @pytest.mark.parametrize(
@@ -234,33 +158,15 @@ def test_execution_timeout_of_a_sensor(hook):
 def test_cancel_in_vain(cloud, hook, trouble, caplog):
     """A cancel that fails hides nothing, and the log says that the run may go on."""
     cloud.post(f"{RUN}cancel/", **trouble)
-    with pytest.raises(AirflowTaskTimeout):
-        conclude(hook, OVER, log, cancel=True)
+    end_overdue(hook, Run(id=7, status=0), log)
     assert "dbt Cloud run 7 could not be cancelled and may go on" in caplog.text
 
 
 def test_cancel_without_a_connection(hook, monkeypatch, caplog):
     """A connection that is gone does not turn a timeout into something else."""
     monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
-    with pytest.raises(AirflowTaskTimeout):
-        conclude(hook, OVER, log, cancel=True)
+    end_overdue(hook, Run(id=7, status=0), log)
     assert "dbt Cloud run 7 could not be cancelled and may go on" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("outcome", "error"),
-    [
-        ("timeout", DbtCloudWaitTimeout),
-        ("lost_track", DbtCloudLostTrack),
-        ("misconfigured", DbtCloudConfigurationError),
-        ("fine", ValueError),
-    ],
-)
-def test_other_outcomes(hook, outcome, error):
-    """Every other outcome is its own error, and nothing is asked or cancelled."""
-    with pytest.raises(error) as caught:
-        conclude(hook, RunEvent(outcome=outcome, run_id=7, status=10, href=URL), log)
-    assert type(caught.value) is error
 
 
 # Without a triggerer

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.models import Run
+    from airflow_dbt_cloud.report import Report
     from airflow_dbt_cloud.starting import Taken
     from airflow_dbt_cloud.triggers import RunEvent
 
@@ -276,6 +277,8 @@ class DbtCloudRunJobOperator(BaseOperator):
                 ended = self._wait(taken, hook, attempt, interval, patience)
         except AirflowTaskTimeout:
             attempt.cancel("the task's execution_timeout is over")
+            if attempt.run is not None:
+                self._tell(attempt.run, context, hook)
             raise
         except AirflowRuntimeError:
             # Airflow takes no XComs, maybe because a person has deleted the DAG run.
@@ -284,17 +287,13 @@ class DbtCloudRunJobOperator(BaseOperator):
         finally:
             attempt.settle()
             self._attempt = None
-        with self._retried_as_wanted():
-            ended.raise_for_status()
-        seconds = ended.duration.total_seconds()
-        self.log.info("dbt Cloud run %s succeeded after %.0f s: %s", ended.id, seconds, ended.href)
-        return ended.id
+        return self._finish(ended, context, hook)
 
     def execute_complete(self, context: Context, event: Any = None) -> int:
         """Go on when the trigger has fired: return the run's id, or raise what went wrong."""
         from airflow_dbt_cloud.triggers import RunEvent
 
-        return self._conclude(RunEvent.from_payload(event), context["ti"])
+        return self._conclude(RunEvent.from_payload(event), context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
@@ -307,7 +306,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             deadline = self._execution_deadline(context["ti"])
             is_over = deadline is not None and time.time() >= deadline
             event = read_event_alone(self._make_hook(), run_id, is_execution_timeout=is_over)
-            return self._conclude(event, context["ti"])
+            return self._conclude(event, context)
 
     def on_kill(self) -> None:
         """Cancel the run if a person ended the task; leave it alone if only this process has to go."""
@@ -461,17 +460,36 @@ class DbtCloudRunJobOperator(BaseOperator):
             return None
         return (ti.start_date + self.execution_timeout).timestamp()
 
-    def _conclude(self, event: RunEvent, ti: RuntimeTaskInstanceProtocol) -> int:
-        from airflow_dbt_cloud.deferral import conclude
+    def _conclude(self, event: RunEvent, context: Context) -> int:
+        from airflow_dbt_cloud.deferral import end_overdue
 
         # None leaves the link as it is: the run was not seen.
         self.run_url = event.href or None
-        is_over = event.outcome == "execution_timeout"
-        is_to_cancel = is_over and self.cancel_on_kill and _read_xcom(ti, IS_OWN) is True
+        hook, run = self._make_hook(), event.to_run()
+        if event.outcome == "ended" and run.is_terminal:
+            return self._finish(run, context, hook)
+        if event.outcome == "execution_timeout":
+            if self.cancel_on_kill and _read_xcom(context["ti"], IS_OWN) is True:
+                end_overdue(hook, run, self.log)
+            self._tell(run, context, hook)
+        event.raise_for_outcome()
+        return run.id
+
+    def _finish(self, ended: Run, context: Context, hook: DbtCloudHook) -> int:
+        """Tell what the run did, and judge it."""
+        report = self._tell(ended, context, hook)
+        run = report.run
         with self._retried_as_wanted():
-            conclude(self._make_hook(), event, self.log, cancel=is_to_cancel)
-        self.log.info("dbt Cloud run %s succeeded: %s", event.run_id, event.href)
-        return event.run_id
+            run.raise_for_status(report.explanation, report.failure)
+        seconds = run.duration.total_seconds()
+        after = f" after {seconds:.0f} s" if seconds else ""
+        self.log.info("dbt Cloud run %s succeeded%s: %s", run.id, after, run.href)
+        return run.id
+
+    def _tell(self, run: Run, context: Context, hook: DbtCloudHook) -> Report:
+        from airflow_dbt_cloud.outcome import tell
+
+        return tell(context, hook, run, self.log, with_assets=self.emit_assets)
 
     def _wait(
         self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float, patience: float
