@@ -83,7 +83,7 @@ def test_what_a_step_survived_is_not_first():
 
 
 def test_many_nodes():
-    """Of many nodes there are fifty rows, what failed before all, and a line that counts the others."""
+    """Of many nodes what failed comes first, then the fifteen slowest, and a line that counts the others."""
     rows = [row(f"model.harbour.m{number}", seconds=number) for number in range(60)]
     rows += [
         row("model.harbour.bad", "error", 0.0),
@@ -92,9 +92,16 @@ def test_many_nodes():
     lines = lay_out(rows)
     assert lines[2].split() == ["error", "model", "bad"]
     assert lines[3].split() == ["success", "59.00", "model", "m59"]
-    assert len(lines) == 1 + 1 + 50 + 1 + 1
-    assert lines[-2] == "… and 11 more: 11 success"
+    assert len(lines) == 1 + 1 + 1 + 15 + 1 + 1
+    assert lines[-2] == "… and 45 more: 45 success"
     assert lines[-1] == f"skipped: {', '.join(f't{number}' for number in range(10))}, and 5 more"
+
+
+def test_many_that_failed():
+    """Of many nodes that failed there are fifty."""
+    lines = lay_out([row(f"model.harbour.m{number}", "error", message="") for number in range(60)])
+    assert len(lines) == 1 + 1 + 50 + 1
+    assert lines[-1] == "… and 10 more: 10 error"
 
 
 def test_it_is_bounded():
