@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ IN_A_HURRY = {
 class Stack:
     """Airflow, the local dbt Cloud, and what a test asks of both."""
 
+    nightly_job = 70403100000001
     # Its runs hang in their first step for two minutes, for tests that interrupt them.
     slow_job = 70403100000015
     # Its runs hang for half a minute.
@@ -152,10 +154,9 @@ def is_up(airflow):
     return True
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory):
+@contextmanager
+def started(home, **environment):
     """Start both, with a connection in the environment as a deployment would have it."""
-    home = tmp_path_factory.mktemp("stack")
     state = home / "dbt-cloud"
     landing = home / "landing"
     subprocess.run([sys.executable, EXAMPLES / "ferry_landing.py", landing], check=True)
@@ -177,14 +178,22 @@ def stack(tmp_path_factory):
                 **shared,
                 **IN_A_HURRY,
                 "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": dbt_cloud.connection_json(),
+                **environment,
             },
         )
         try:
             airflow.start()
-            serve_people(airflow)
             yield Stack(airflow, dbt_cloud, Client(Credentials(**dbt_cloud.credentials())), home)
         finally:
             airflow.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """Start both, and let people have an API server of their own."""
+    with started(tmp_path_factory.mktemp("stack")) as stack:
+        serve_people(stack.airflow)
+        yield stack
 
 
 @pytest.fixture(scope="module")
