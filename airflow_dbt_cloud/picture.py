@@ -1,0 +1,128 @@
+"""
+What the tab "dbt" draws of a run: its nodes as columns, and what those that failed say.
+
+Both are texts for XComs: base64 of zlib of compact JSON, so that a browser can read them by itself, and small
+enough for any database and proxy: 20,000 nodes and 50 failures at most.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_dbt_cloud.fields import plain
+from airflow_dbt_cloud.nodes import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow_dbt_cloud.graph import Graph
+    from airflow_dbt_cloud.nodes import Node
+    from airflow_dbt_cloud.report import Report
+
+__all__ = ["draw_failures", "draw_nodes"]
+
+# What a reader has to know before he reads the rest.
+VERSION = 1
+MOST_NODES = 20_000
+MOST_FAILURES = 50
+LONGEST_NAME = 250
+LONGEST_WORD = 40
+LONGEST_MESSAGE = 4096
+LONGEST_CODE = 16_384
+
+
+class Row(NamedTuple):
+    """A node, and the step that ran it."""
+
+    node: Node
+    step: int
+    is_failed: bool
+
+    @property
+    def rank(self) -> int:
+        """What is wanted first where there is no room for all: failures, and then warnings."""
+        return 0 if self.is_failed else 1 if self.node.is_warning else 2
+
+
+def draw_nodes(report: Report, graph: Graph | None = None) -> str:
+    """
+    Return the nodes of a run in the order in which they ended; empty if there are none.
+
+    Times are seconds since `origin`, the run's start. `total` says how many nodes there were; of more than
+    20,000, those that failed are kept first.
+
+    :param graph: if it is known, each row says which rows it waits for: `parents`.
+    """
+    rows = _rows(report)
+    if not rows:
+        return ""
+    wanted = _most_wanted(rows, MOST_NODES)
+    nodes = [row.node for row in wanted]
+    origin = report.run.started_at or report.run.created_at
+    origin = origin or min((node.started_at for node in nodes if node.started_at), default=None)
+    columns: dict[str, Sequence[Any]] = {
+        "unique_id": [cut(node.unique_id, LONGEST_NAME) for node in nodes],
+        "status": [cut(node.status, LONGEST_WORD) for node in nodes],
+        "start": [_seconds_since(origin, node.started_at) for node in nodes],
+        "seconds": [round(node.seconds, 3) for node in nodes],
+        "thread": [cut(node.thread, LONGEST_WORD) for node in nodes],
+        "rows": [node.rows for node in nodes],
+        "step": [row.step for row in wanted],
+    }
+    if graph is not None and graph.parents:
+        columns["parents"] = _parents(wanted, graph)
+    written = origin.isoformat() if origin else None
+    return _pack({"version": VERSION, "total": len(rows), "origin": written, "nodes": columns})
+
+
+def draw_failures(report: Report) -> str:
+    """Return what nodes say that failed, or that warn, and their SQL; empty if there are none."""
+    wanted = [row.node for row in _most_wanted(_rows(report), MOST_FAILURES) if row.rank < 2]
+    failures = {
+        cut(node.unique_id, LONGEST_NAME): {
+            "message": cut(node.message, LONGEST_MESSAGE),
+            "code": cut(plain(node.compiled_code), LONGEST_CODE),
+            "relation": cut(node.relation_name, LONGEST_NAME),
+        }
+        for node in wanted
+    }
+    return _pack({"version": VERSION, "failures": failures}) if failures else ""
+
+
+def _rows(report: Report) -> list[Row]:
+    return [
+        Row(node, invocation.step.index, invocation.blames(node))
+        for invocation in report.invocations
+        for node in invocation.results.nodes
+    ]
+
+
+def _most_wanted(rows: Sequence[Row], most: int) -> list[Row]:
+    """Return so many rows, in their order."""
+    if len(rows) <= most:
+        return [*rows]
+    numbers = sorted(range(len(rows)), key=lambda number: rows[number].rank)[:most]
+    return [rows[number] for number in sorted(numbers)]
+
+
+def _parents(rows: Sequence[Row], graph: Graph) -> list[list[int]]:
+    """Return the numbers of the rows that each row waits for; a step waits for all of the one before."""
+    parents: list[list[int]] = [[] for _ in rows]
+    for step in {row.step for row in rows}:
+        numbers = {row.node.unique_id: number for number, row in enumerate(rows) if row.step == step}
+        for node, waits_for in graph.find_parents(numbers).items():
+            parents[numbers[node]] = sorted(numbers[parent] for parent in waits_for)
+    return parents
+
+
+def _seconds_since(origin: datetime | None, time: datetime | None) -> float | None:
+    return round((time - origin).total_seconds(), 3) if origin and time else None
+
+
+def _pack(json_value: object) -> str:
+    written = json.dumps(json_value, separators=(",", ":")).encode()
+    return b64encode(zlib.compress(written)).decode()
