@@ -112,7 +112,6 @@ class _Processor(DbtCloudArtifactProcessor):  # type: ignore[misc] # the library
             account_id=str(warehouse.account_id),
             producer=PRODUCER,
             job_namespace=job_namespace,
-            skip_errors=True,
             logger=_Murmur(logging.getLogger(__name__)),
         )
         self._namespace = warehouse.namespace

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
@@ -28,6 +29,16 @@ from airflow_dbt_cloud.retries import Retries
 
 SAMPLES = Path(__file__).parent / "samples" / "lineage"
 V2, V3 = (f"https://ab123.us1.dbt.com/api/{version}/accounts/7/" for version in ("v2", "v3"))
+
+
+SCRIPT = """
+import sys
+from types import SimpleNamespace
+from airflow_dbt_cloud.lineage import emit_lineage
+report = SimpleNamespace(run=None, invocations=[None])
+emit_lineage({"ti": None}, SimpleNamespace(within=lambda _: None), report, None)
+print("openlineage.client" in sys.modules)
+"""
 
 
 def read(name):
@@ -430,6 +441,7 @@ def test_the_bound(dbt_cloud, emit, sent, log):
     goes_on.set()
     ended()
     assert sent() == []
+    assert "manifest 5" not in dbt_cloud.asked()
 
 
 def test_execution_timeout(dbt_cloud, emit, sent, log):
@@ -518,6 +530,13 @@ def test_selected(dbt_cloud, emit, sent, ti, monkeypatch):
     dbt_cloud.ran("dbt build", "built")
     emit()
     assert ends(sent()) == GOOD
+
+
+def test_nothing_is_loaded_where_it_is_off(monkeypatch):
+    """Where OpenLineage is installed but not switched on, a task does not even load it."""
+    monkeypatch.delenv("AIRFLOW__OPENLINEAGE__TRANSPORT", raising=False)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1:] == ["False"]
 
 
 def test_not_installed(dbt_cloud, emit, sent, log, monkeypatch):

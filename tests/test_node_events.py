@@ -260,9 +260,24 @@ def write_python(artifacts):
     artifacts.manifest["nodes"][PORTS]["compiled_code"] = "def model(dbt, session): return ("
 
 
+def come_from_tomorrow(artifacts):
+    """Let a dbt have written the files that the library does not know yet."""
+    for file in (artifacts.manifest, artifacts.run_results):
+        file["metadata"]["dbt_schema_version"] = "https://schemas.getdbt.com/dbt/anything/v99.json"
+
+
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_result, spoil_response, forget_node, forget_parent, forget_parents, add_strangers, write_python],
+    [
+        spoil_result,
+        spoil_response,
+        forget_node,
+        forget_parent,
+        forget_parents,
+        add_strangers,
+        write_python,
+        come_from_tomorrow,
+    ],
 )
 def test_what_is_missing_costs_nothing_else(built, spoil, caplog):
     """A node of which something is missing is told of as far as it goes, and so are the others."""
