@@ -58,17 +58,18 @@ class AsyncClient:
         filters: RunFilters = {"pk__in": ids}
         if statuses:
             filters["status__in"] = statuses
-        return await self._ask(lambda client: list(islice(client.list_runs(**filters), len(ids))))
+        return await self.ask(lambda client: list(islice(client.list_runs(**filters), len(ids))))
 
     async def get_run(self, run_id: int) -> Run:
         """Return a run, with who cancelled it."""
-        return await self._ask(lambda client: client.get_run(run_id, include_related=("audit",)))
+        return await self.ask(lambda client: client.get_run(run_id, include_related=("audit",)))
 
     async def cancel_run(self, run_id: int) -> Run:
         """Ask dbt Cloud to cancel a run, and return it."""
-        return await self._ask(lambda client: client.cancel_run(run_id))
+        return await self.ask(lambda client: client.cancel_run(run_id))
 
-    async def _ask(self, call: Callable[[Client], Answer]) -> Answer:
+    async def ask(self, call: Callable[[Client], Answer]) -> Answer:
+        """Return what a call of the client returns, which is made in a thread."""
         client = self._client or await self._make_client()
         try:
             return await self._threads.run(lambda: call(client))

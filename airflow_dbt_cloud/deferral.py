@@ -49,6 +49,7 @@ def defer_arguments(
     end_time: float,
     execution_deadline: float | None,
     cancel_on_kill: bool = True,
+    stream_logs: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments of `defer` that hand a run over to a trigger; times in seconds since the epoch."""
     client = hook.get_conn()
@@ -64,6 +65,7 @@ def defer_arguments(
         run_account_id=client.account_id,
         run_url=run.href,
         cancel_on_kill=cancel_on_kill,
+        stream_logs=stream_logs,
     )
     first = min(end_time, execution_deadline or end_time)
     patience = min(LONGEST, max(0.0, first - time.time()) + BACKSTOP)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.artifacts import Artifact, Target
     from airflow_dbt_cloud.client import Client
+    from airflow_dbt_cloud.console import Console
     from airflow_dbt_cloud.credentials import Credentials
     from airflow_dbt_cloud.filters import JobFilters, RunFilters
     from airflow_dbt_cloud.models import Account, Environment, Job, Project
@@ -226,21 +227,41 @@ class DbtCloudHook(BaseHook):
         run.raise_for_status()
         return run
 
-    def follow(self, watch: Watch, *, check_interval: float, pause: Callable[[float], None]) -> Run:
-        """Ask for a watched run until it has ended, and return it, however it ended."""
+    def follow(
+        self,
+        watch: Watch,
+        *,
+        check_interval: float,
+        pause: Callable[[float], None],
+        console: Console | None = None,
+    ) -> Run:
+        """
+        Ask for a watched run until it has ended, and return it, however it ended.
+
+        :param check_interval: seconds between two questions.
+        :param pause: sleeps for some seconds.
+        :param console: shows what the run's steps write.
+        """
         from airflow_dbt_cloud.waiting import wait_for_end
 
-        ask = self.asking(watch.run.id)
+        ask = self.asking(watch.run.id, console)
         return wait_for_end(watch, ask, interval=check_interval, pause=pause)
 
-    def asking(self, run_id: int) -> Callable[[], Run]:
-        """Return a call that asks for a run once; after a refused token it reads the connection anew."""
+    def asking(self, run_id: int, console: Console | None = None) -> Callable[[], Run]:
+        """
+        Return a call that asks for a run once; after a refused token it reads the connection anew.
+
+        :param console: shows what the run's steps write.
+        """
         once = self.get_conn().once()
+
+        def get_run(related: Iterable[str] = ("audit",)) -> Run:
+            return once.get_run(run_id, include_related=related)
 
         def ask() -> Run:
             nonlocal once
             try:
-                return once.get_run(run_id, include_related=("audit",))
+                return console.look(get_run) if console else get_run()
             except DbtCloudUnauthorized:
                 # The token may have been rotated; what cancels the run later needs the new one, too.
                 self._client = self._reread(self.get_conn())

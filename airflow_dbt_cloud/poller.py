@@ -25,7 +25,7 @@ import heapq
 import logging
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_dbt_cloud.async_client import MOST_AT_ONCE
 from airflow_dbt_cloud.errors import (
@@ -41,16 +41,19 @@ from airflow_dbt_cloud.models import TERMINAL
 from airflow_dbt_cloud.retries import pause_after
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
 
     from airflow_dbt_cloud.async_client import AsyncClient
     from airflow_dbt_cloud.budget import Budget
+    from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.models import Run
 
 __all__ = ["Followed", "Poller"]
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 BATCH = 100
 FULL_LOOK_INTERVAL = 60.0
@@ -185,6 +188,21 @@ class Poller:
         followed.hurried = asyncio.get_running_loop().time()
         self._put(followed, followed.hurried)
 
+    async def ask(self, call: Callable[[Client], Answer]) -> Answer:
+        """
+        Return what a call of the client returns: a question beside those for runs, out of the same budget.
+
+        :raises DbtCloudError: whatever the call raises; after a 429 nobody asks until dbt Cloud wants it.
+        """
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(self._budget.claim(), self._paused_until - now))
+        self.requests += 1
+        try:
+            return await self._client.ask(call)
+        except DbtCloudRateLimited as error:
+            self._pause(error)
+            raise
+
     def _run(self) -> None:
         if self._task is None:
             # In an empty context, else its log lines would land in the log of the task that came first.
@@ -275,9 +293,7 @@ class Poller:
             for followed in batch:
                 followed.error, followed.asked = error, sent
             if isinstance(error, DbtCloudRateLimited):
-                self.rate_limited += 1
-                self._paused_until = asyncio.get_running_loop().time() + pause_after(error, 1)
-                log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
+                self._pause(error)
         except _BatchRefused as refusal:
             self._go_singly(refusal)
             self._schedule(batch, (0.0, 0.0))
@@ -290,6 +306,11 @@ class Poller:
             if followed.hurried <= sent:
                 followed.hurried = NEVER
                 followed.wake()
+
+    def _pause(self, error: DbtCloudRateLimited) -> None:
+        self.rate_limited += 1
+        self._paused_until = asyncio.get_running_loop().time() + pause_after(error, 1)
+        log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
 
     async def _look(self, batch: list[Followed]) -> None:
         """Ask how the runs are, and take note."""

@@ -27,13 +27,14 @@ from airflow_dbt_cloud.errors import (
 from airflow_dbt_cloud.hooks import DbtCloudHook, make_hook
 from airflow_dbt_cloud.links import DbtCloudJobRunLink
 from airflow_dbt_cloud.models import Run
-from airflow_dbt_cloud.parameters import check_if_known, is_rendered_later, parse_id
+from airflow_dbt_cloud.parameters import check_if_known, is_rendered_later, parse_flag, parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from airflow.sdk import Context
 
+    from airflow_dbt_cloud.console import Console
     from airflow_dbt_cloud.triggers import RunEvent
     from airflow_dbt_cloud.waiting import Watch
 
@@ -55,6 +56,8 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     :param account_id: beats the account id of the connection (templated).
     :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
         default_deferrable`).
+    :param stream_logs: whether the log shows what the run's steps write while the run goes (default False);
+        2,000 lines at most. It ends with a table of the nodes in any case.
     :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
         `DbtCloudHook`.
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong.
@@ -76,6 +79,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         dbt_cloud_conn_id: str = DbtCloudHook.default_conn_name,
         account_id: int | str | None = None,
         deferrable: bool | None = None,
+        stream_logs: bool = False,
         hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -85,10 +89,12 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         self.account_id = account_id
         default_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = default_deferrable if deferrable is None else deferrable
+        self.stream_logs = parse_flag("stream_logs", stream_logs)
         self.hook_params = hook_params or {}
         self.run_url: str | None = None
         self._ask: Callable[[], Run] | None = None
         self._watch: Watch | None = None
+        self._console: Console | None = None
         if not is_rendered_later(run_id):
             parse_id("run_id", run_id)
         check_if_known(parse_id, "account_id", account_id)
@@ -100,8 +106,9 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
         if self._ask is None or self._watch is None:
             run_id = parse_id("run_id", self.run_id)
-            self._ask = self._make_hook().asking(run_id)
             run = Run(id=run_id, status=0)
+            self._console = self._make_console(run)
+            self._ask = self._make_hook().asking(run_id, self._console)
             self._watch = Watch(run, lost_track_after=options.lost_track_after(), log=self.log)
         error = self._watch.look(self._ask)
         if self.reschedule and isinstance(error, DbtCloudNotFound):
@@ -156,6 +163,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             end_time=now + self.timeout,
             execution_deadline=now + limit.total_seconds() if limit else None,
             cancel_on_kill=False,
+            stream_logs=self.stream_logs,
         )
         self.defer(**arguments)
 
@@ -164,6 +172,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             # Anew, because the run may not have been seen before the task was deferred.
             self._push_url(event.href, context)
         run = event.to_run()
+        self._console = self._make_console(run, event.shown)
         if event.outcome == "ended" and run.is_terminal:
             self._judge(run, context)
             return run.id
@@ -177,9 +186,14 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         """Tell what the run did, and raise if it did not succeed."""
         from airflow_dbt_cloud.outcome import tell
 
-        report = tell(context, self._make_hook(), run, self.log)
+        report = tell(context, self._make_hook(), run, self.log, console=self._console)
         report.run.raise_for_status(report.explanation, report.failure)
         self.log.info("dbt Cloud run %s succeeded: %s", run.id, run.href)
+
+    def _make_console(self, run: Run, shown: dict[str, Any] | None = None) -> Console | None:
+        from airflow_dbt_cloud.console import Console
+
+        return Console(run, self.log, shown=shown) if self.stream_logs else None
 
     def _push_url(self, url: str, context: Context) -> None:
         self.run_url = url

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +22,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_dbt_cloud import metrics, options
+from airflow_dbt_cloud.console import Console
 from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
@@ -33,11 +35,12 @@ from airflow_dbt_cloud.get_provider_info import OPTIONS
 from airflow_dbt_cloud.models import Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
 from airflow_dbt_cloud.pollers import get_poller
+from airflow_dbt_cloud.streaming import stream
 from airflow_dbt_cloud.task_states import ENDED_WHILE_DEFERRED, question, read_state
 from airflow_dbt_cloud.waiting import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from airflow_dbt_cloud.poller import Followed, Poller
 
@@ -64,7 +67,7 @@ class RunEvent:
     What a trigger tells its task: the only thing that crosses from triggerer to worker.
 
     `outcome` is `ended` (then `status` says how), `timeout`, `execution_timeout`, `lost_track` or
-    `misconfigured`.
+    `misconfigured`. `shown` is what the task's log has of the run's console; see `Console.shown`.
     """
 
     outcome: str
@@ -72,6 +75,7 @@ class RunEvent:
     status: int = 0
     message: str = ""
     href: str = ""
+    shown: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def to_payload(self) -> dict[str, Any]:
         """Return the payload of Airflow's event."""
@@ -125,7 +129,7 @@ class RunEvent:
                 raise ValueError(msg)
 
 
-_KINDS = {"outcome": str, "run_id": int, "status": int, "message": str, "href": str}
+_KINDS = {"outcome": str, "run_id": int, "status": int, "message": str, "href": str, "shown": dict}
 
 
 class DbtCloudRunJobTrigger(BaseTrigger):
@@ -146,6 +150,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
     :param run_account_id: the account that the run was started in, likewise.
     :param run_url: where the run can be seen.
     :param cancel_on_kill: whether the run is the task's own, and is cancelled if a person ends the task.
+    :param stream_logs: whether the task's log shows what the run's steps write.
     """
 
     def __init__(  # noqa: PLR0913 - an argument each, because they are stored one by one
@@ -162,6 +167,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         run_account_id: int | None = None,
         run_url: str = "",
         cancel_on_kill: bool = True,
+        stream_logs: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
@@ -175,6 +181,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         self.run_account_id = run_account_id
         self.run_url = run_url
         self.cancel_on_kill = cancel_on_kill
+        self.stream_logs = stream_logs
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments that make this trigger again in a triggerer."""
@@ -190,6 +197,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             "run_account_id": self.run_account_id,
             "run_url": self.run_url,
             "cancel_on_kill": self.cancel_on_kill,
+            "stream_logs": self.stream_logs,
         }
         return "airflow_dbt_cloud.triggers.DbtCloudRunJobTrigger", arguments
 
@@ -264,8 +272,12 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             log=self.logger(),
         )
         poller = self._poller()
+        console = Console(watch.run, self.log) if self.stream_logs else None
         try:
-            with poller.follow(self.run_id, self.poll_interval) as followed:
+            with (
+                self._streaming(poller, console) if console else nullcontext(),
+                poller.follow(self.run_id, self.poll_interval) as followed,
+            ):
                 run = None
                 while run is None:
                     is_over = watch.remaining <= 0
@@ -288,8 +300,23 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         except DbtCloudConfigurationError as error:
             return self._event("misconfigured", str(error))
         return replace(
-            self._event("ended", run.status_message), status=run.status, href=run.href or self.run_url
+            self._event("ended", run.status_message),
+            status=run.status,
+            href=run.href or self.run_url,
+            shown=console.shown if console else {},
         )
+
+    @contextmanager
+    def _streaming(self, poller: Poller, console: Console) -> Iterator[None]:
+        """Show meanwhile what the run's steps write."""
+        streaming = asyncio.create_task(
+            stream(poller, self.run_id, console, self.log), name=f"dbt-cloud-console-{self.run_id}"
+        )
+        try:
+            yield
+        finally:
+            # The rest is shown by the task, when it goes on.
+            streaming.cancel()
 
     def _event(self, outcome: str, message: str) -> RunEvent:
         return RunEvent(outcome=outcome, run_id=self.run_id, message=message, href=self.run_url)

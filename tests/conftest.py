@@ -254,6 +254,7 @@ class Cloud:
     """A dbt Cloud with some runs, and a memory of what it was asked."""
 
     runs = "https://ab123.us1.dbt.com/api/v2/accounts/42/runs/"
+    step = "https://ab123.us1.dbt.com/api/v2/accounts/42/steps/"
 
     def __init__(self, loop):
         self.loop = loop
@@ -262,6 +263,7 @@ class Cloud:
         self.tokens = []
         self.valid_tokens = None  # all of them
         self.messages = {}
+        self.steps = {}
         self.cancelled = []
         self.cancel_answer = None  # what to answer instead of cancelling
         self.timeouts = set()
@@ -287,7 +289,13 @@ class Cloud:
         run_id = self._run_id(request)
         if run_id not in self.statuses:
             return as_dbt_cloud(404, None, "Not found.")
-        return as_dbt_cloud(200, self._row(run_id))
+        steps = self.steps.get(run_id, []) if "run_steps" in request.params["include_related"] else []
+        return as_dbt_cloud(200, {**self._row(run_id), "run_steps": steps})
+
+    def answer_step(self, request):
+        self.requests.append((self.loop.elapsed, request.url, dict(request.params)))
+        steps = {str(step["id"]): step for steps in self.steps.values() for step in steps}
+        return as_dbt_cloud(200, steps[request.url.rstrip("/").rpartition("/")[2]])
 
     def cancel(self, request):
         if self.cancel_answer is not None:
@@ -358,5 +366,6 @@ def cloud(loop):
     cloud = Cloud(loop)
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_callback(responses.GET, url=re.compile(f"{cloud.runs}.*"), callback=cloud.answer)
+        mock.add_callback(responses.GET, url=re.compile(f"{cloud.step}.*"), callback=cloud.answer_step)
         mock.add_callback(responses.POST, url=re.compile(rf"{cloud.runs}\d+/cancel/"), callback=cloud.cancel)
         yield cloud

@@ -110,6 +110,7 @@ def test_hand_over(hook):
         "run_account_id": 42,
         "run_url": URL,
         "cancel_on_kill": True,
+        "stream_logs": False,
     }
 
 

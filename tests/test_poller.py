@@ -15,6 +15,7 @@ from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudNotFound,
+    DbtCloudRateLimited,
     DbtCloudServerError,
     DbtCloudUnreachable,
 )
@@ -348,6 +349,21 @@ def test_hurry_asks_no_more_often(loop, cloud, poller):
     first, later = loop.run_until_complete(hurry())
     assert first == 1
     assert later <= 6
+
+
+def test_another_question(loop, cloud, poller):
+    """A question beside those for runs comes out of the same budget, and a 429 to it stops all of them."""
+    cloud.statuses = {7: 3, 8: 3}
+    cloud.answers = [(429, {"Retry-After": "100"}, "{}")]
+
+    async def ask():
+        return await poller.ask(lambda client: client.get_run(8))
+
+    with pytest.raises(DbtCloudRateLimited):
+        loop.run_until_complete(ask())
+    assert loop.run_until_complete(ask()).id == 8
+    assert loop.elapsed >= 100
+    assert (poller.requests, poller.rate_limited) == (2, 1)
 
 
 def test_a_run_that_is_gone(loop, cloud, poller):

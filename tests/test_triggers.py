@@ -699,6 +699,29 @@ def test_the_token_shows_nowhere(loop, cloud, make, monkeypatch, caplog):
     assert token not in repr([caplog.text, lines, payloads, trigger, trigger.serialize()])
 
 
+def test_streamed(loop, cloud, make, wall):
+    """A trigger that streams logs what the steps write, fires no later for it, and says what it showed."""
+    end(loop, cloud, 100)
+    step = {"id": 70, "index": 4, "name": "dbt", "status": 3, "started_at": "2026-01-02", "logs": "one\n"}
+    cloud.steps[7] = [step]
+    after(loop, 40, lambda: step.update(logs="one\ntwo\n"))
+    began = wall()
+    with capture_logs() as lines:
+        event = loop.run_until_complete(fired(make(stream_logs=True)))
+    said = [line["event"] % line.get("positional_args", ()) for line in lines]
+    assert [line for line in said if "Running" not in line] == ["Step 4: dbt", "one", "two"]
+    assert wall() - began <= 110
+    assert event.shown["lines"] == 2
+    assert sum(cloud.step in url for _, url, _ in cloud.requests) >= 5
+
+
+def test_not_streamed(loop, cloud, make):
+    """A trigger that does not stream asks for no steps."""
+    end(loop, cloud, 100)
+    assert loop.run_until_complete(fired(make())).shown == {}
+    assert not [url for _, url, params in cloud.requests if "steps" in url + str(params)]
+
+
 def test_whose_lines_are_whose(loop, cloud, make):
     """Each trigger's lines carry its own context, the poller's that of nobody."""
     for run_id in (7, 8):

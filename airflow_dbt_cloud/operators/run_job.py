@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from airflow_dbt_cloud.client import Client
+    from airflow_dbt_cloud.console import Console
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.report import Report
     from airflow_dbt_cloud.starting import Taken
@@ -62,6 +63,7 @@ FLAGS = (
     "cancel_on_kill",
     "retry_on_cancel",
     "emit_assets",
+    "stream_logs",
     "deferrable",
 )
 # Seconds from the start of a process within which it asks for a run, if nothing holds it up.
@@ -121,6 +123,9 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param retry_on_cancel: False fails the task without a further try if its run is cancelled in dbt Cloud.
     :param emit_assets: whether Airflow gets an asset event for each model, seed and snapshot that dbt built
         (default False); see `airflow_dbt_cloud.assets`.
+    :param stream_logs: whether the log shows what the run's steps write while the run goes. By default a task
+        that is deferred shows it when the run has ended: in the triggerer it costs a request every 15 s.
+        False shows none of it, but the table of nodes. 2,000 lines at most.
     :param start_timeout: seconds within which the run must be looked for and started (default: `[dbt_cloud]
         start_timeout`, 15 minutes).
     :param check_interval: seconds between two questions whether the run has ended (default: `[dbt_cloud]
@@ -193,6 +198,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         cancel_on_kill: bool = True,
         retry_on_cancel: bool = True,
         emit_assets: bool = False,
+        stream_logs: bool | None = None,
         start_timeout: float | None = None,
         check_interval: float | None = None,
         timeout: float = DEFAULT_WAIT_TIMEOUT,
@@ -230,6 +236,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.retry_on_cancel = retry_on_cancel
         self.emit_assets = emit_assets
+        self.stream_logs = stream_logs
         self.start_timeout = start_timeout
         self.check_interval = check_interval
         self.timeout = parse_seconds("timeout", timeout)
@@ -238,6 +245,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.hook_params = hook_params or {}
         self.run_url: str | None = None
         self._attempt: Attempt | None = None
+        self._console: Console | None = None
         self._check_parameters()
         if self.emit_assets and self.get_dag() is not None:
             from airflow_dbt_cloud.assets import outlets_with_alias
@@ -450,6 +458,7 @@ class DbtCloudRunJobOperator(BaseOperator):
                 end_time=time.time() + self.timeout,
                 execution_deadline=self._execution_deadline(attempt.ti),
                 cancel_on_kill=taken.is_own and self.cancel_on_kill,
+                stream_logs=self.stream_logs is True,
             )
             attempt.confirm()
             self.defer(**arguments)
@@ -466,6 +475,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         # None leaves the link as it is: the run was not seen.
         self.run_url = event.href or None
         hook, run = self._make_hook(), event.to_run()
+        self._console = self._make_console(run, event.shown)
         if event.outcome == "ended" and run.is_terminal:
             return self._finish(run, context, hook)
         if event.outcome == "execution_timeout":
@@ -489,7 +499,13 @@ class DbtCloudRunJobOperator(BaseOperator):
     def _tell(self, run: Run, context: Context, hook: DbtCloudHook) -> Report:
         from airflow_dbt_cloud.outcome import tell
 
-        return tell(context, hook, run, self.log, with_assets=self.emit_assets)
+        console = self._console or self._make_console(run)
+        return tell(context, hook, run, self.log, console=console, with_assets=self.emit_assets)
+
+    def _make_console(self, run: Run, shown: dict[str, Any] | None = None) -> Console | None:
+        from airflow_dbt_cloud.console import Console
+
+        return None if self.stream_logs is False else Console(run, self.log, shown=shown)
 
     def _wait(
         self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float, patience: float
@@ -498,7 +514,8 @@ class DbtCloudRunJobOperator(BaseOperator):
 
         end_time = time.time() + self.timeout
         watch = Watch(taken.run, end_time=end_time, lost_track_after=patience, log=self.log)
-        return hook.follow(watch, check_interval=interval, pause=attempt.pause)
+        self._console = self._make_console(taken.run)
+        return hook.follow(watch, check_interval=interval, pause=attempt.pause, console=self._console)
 
     @contextmanager
     def _retried_as_wanted(self) -> Iterator[None]:

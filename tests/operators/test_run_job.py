@@ -1,6 +1,7 @@
 """The operator, from its parameters to its end, with dbt Cloud stood in for by `responses`."""
 
 import json
+import logging
 import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from freezegun import freeze_time
 from responses import matchers
 from structlog.testing import capture_logs
 
+from airflow_dbt_cloud.console import Console
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudError,
@@ -38,6 +40,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudWaitTimeout,
 )
 from airflow_dbt_cloud.markers import Marker
+from airflow_dbt_cloud.models import Run, Step
 from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
 from airflow_dbt_cloud.triggers import RunEvent
 
@@ -250,6 +253,7 @@ def test_defers(cloud):
         "run_account_id": 42,
         "run_url": URL,
         "cancel_on_kill": True,
+        "stream_logs": False,
     }
     assert deserialize(serialize(stored)) == stored
     assert ti.xcoms.items() >= {**LINKS, "job_run_is_own": True}.items()
@@ -1214,6 +1218,48 @@ def test_airflow_refuses_the_announcement(cloud, state, error, cancels):
     with pytest.raises(error):
         run(operator(), Gone(state))
     assert cancelled.call_count == cancels
+
+
+CONSOLE = "00:00:01  1 of 1 START sql table model analytics.port_dues  [RUN]\n"
+BUILD = {"id": 70, "index": 4, "name": "Invoke dbt with `dbt build`", "status": 3, "logs": CONSOLE}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "shown"),
+    [({}, 1), ({"stream_logs": True}, 1), ({"stream_logs": "False"}, 0)],
+)
+def test_console(cloud, parameters, shown):
+    """A task that waits shows what the steps write while they do, once, unless that is not wanted."""
+    starts(cloud)
+    becomes(cloud, 3, 3, run_steps=[BUILD])
+    becomes(cloud, 10, run_steps=[{**BUILD, "status": 10}])
+    with capture_logs() as lines:
+        run(operator(**parameters))
+    said = [line["event"] % line.get("positional_args", ()) for line in lines]
+    assert sum("1 of 1 START sql table model" in line for line in said) == shown
+    assert sum(line == "dbt Cloud run 7: 0 of 1 nodes." for line in said) == shown
+
+
+@pytest.mark.parametrize(
+    ("parameters", "already", "shown"),
+    [
+        ({}, [], ["first", "second"]),
+        ({"stream_logs": True}, ["first"], ["second"]),
+        ({"stream_logs": False}, [], []),
+    ],
+)
+def test_console_after_a_deferral(cloud, parameters, already, shown):
+    """A task that was deferred shows what its log does not have yet."""
+    step = {**BUILD, "status": 10, "logs": "first\nsecond\n"}
+    cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({**STARTED, "status": 10, "run_steps": [step]}))
+    console = Console(Run(id=7, status=3), logging.getLogger("triggerer"))
+    logs = "".join(f"{line}\n" for line in already)
+    console.show(Run(id=7, status=3, steps=(Step(id=70, index=4, name="dbt", status=3, logs=logs),)))
+    event = RunEvent(outcome="ended", run_id=7, status=10, href=URL, shown=console.shown)
+    with capture_logs() as lines:
+        resume(operator(deferrable=True, **parameters), json.loads(json.dumps(event.to_payload())))
+    said = [line["event"] % line.get("positional_args", ()) for line in lines]
+    assert [line for line in said if line in {"first", "second"}] == shown
 
 
 def test_flags_as_text():
