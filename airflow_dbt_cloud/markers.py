@@ -18,7 +18,7 @@ from airflow_dbt_cloud.parameters import MAX_CAUSE, clean_cause
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Marker", "make_key"]
+__all__ = ["Marker", "make_key", "without_marker"]
 
 # At the very end only: whatever stands before it is a person's.
 _WRITTEN = re.compile(r"\[airflow:([0-9a-f]{16}):([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})\]\Z")
@@ -63,6 +63,11 @@ class Marker:
         """Return a cause that says the reason, as much of it as has room, and then the marker."""
         marker = str(self)
         return f"{clean_cause(reason, limit=MAX_CAUSE - len(marker) - 1)} {marker}"
+
+
+def without_marker(cause: str) -> str:
+    """Return what a person reads of a cause."""
+    return _WRITTEN.sub("", cause).rstrip()
 
 
 def make_key(

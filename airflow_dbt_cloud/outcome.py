@@ -1,5 +1,5 @@
 """
-What a task tells of a run that has ended: in its log, in the XCom `dbt_cloud_run`, as lineage and as assets.
+What a task tells of a run that has ended: in its log, in XComs, as lineage and as assets.
 
 Operator and sensor share it, whether they waited themselves or in the triggerer. It is best effort and
 bounded: what cannot be had is said in the log, and changes nothing about how the task ends.
@@ -15,8 +15,10 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_dbt_cloud.assets import emit_assets
 from airflow_dbt_cloud.deferral import TROUBLE
-from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong
+from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudApiError, DbtCloudUnreachable
+from airflow_dbt_cloud.graph import read_graph
 from airflow_dbt_cloud.lineage import emit_lineage
+from airflow_dbt_cloud.picture import draw_failures, draw_nodes
 from airflow_dbt_cloud.report import Report, read_report
 
 if TYPE_CHECKING:
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["SUMMARY", "tell"]
+__all__ = ["FAILURES", "NODES", "SUMMARY", "tell"]
 
-# The XCom with the summary.
+# The XComs: the summary, and what the tab "dbt" draws.
 SUMMARY = "dbt_cloud_run"
+NODES = "dbt_cloud_nodes"
+FAILURES = "dbt_cloud_failures"
 # Seconds within which the run must have told its steps, for which nobody waits as for the run itself.
 PATIENCE = 30.0
 
@@ -69,6 +73,7 @@ def tell(
         report = read_report(client, seen, sleep=sleep, clock=clock)
         _log_report(report, log)
         context["ti"].xcom_push(key=SUMMARY, value=report.summary())
+        _push_picture(context, client, report, log)
         emit_lineage(context, client, report, log)
         if with_assets and seen.is_success:
             emit_assets(context, client, report, log)
@@ -84,11 +89,29 @@ def _see(client: Client, run: Run, log: Log, clock: Callable[[], float]) -> Run:
     deadline = clock() + PATIENCE
     client = client.within(lambda: max(0.0, deadline - clock()))
     try:
-        return client.get_run(run.id, include_related=("run_steps", "audit"))
+        return client.get_run(run.id, include_related=("run_steps", "trigger", "audit"))
     except DbtCloudAnswerTooLong:
         # It holds every step's log.
         log.warning("The console log of dbt Cloud run %s is too long for this log: %s", run.id, run.href)
-        return client.get_run(run.id, include_related=("audit",))
+        return client.get_run(run.id, include_related=("trigger", "audit"))
+
+
+def _push_picture(context: Context, client: Client, report: Report, log: Log) -> None:
+    run, nodes = report.run, {node.unique_id for node in report.nodes}
+    if not nodes:
+        return
+    graph = None
+    try:
+        graph = read_graph(client, run.id, nodes)
+    except (DbtCloudApiError, DbtCloudUnreachable) as error:
+        log.info("It is not known which node of dbt Cloud run %s waited for which. %s", run.id, error)
+    try:
+        for key, drawn in ((NODES, draw_nodes(report, graph)), (FAILURES, draw_failures(report))):
+            if drawn:
+                context["ti"].xcom_push(key=key, value=drawn)
+    except TROUBLE as error:
+        # What follows must not suffer if only this is too large for Airflow.
+        log.warning("The tab dbt does not show all that dbt Cloud run %s did. %s", run.id, error)
 
 
 def _log_report(report: Report, log: Log) -> None:

@@ -16,6 +16,7 @@ from airflow_dbt_cloud.errors import DbtCloudCompilationFailed, DbtCloudRunFaile
 from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.invocations import find_last_step, place_of, read_invocations
 from airflow_dbt_cloud.last_words import last_words
+from airflow_dbt_cloud.markers import without_marker
 from airflow_dbt_cloud.models import DbtCloudJobRunStatus
 from airflow_dbt_cloud.nodes import count_by_status, cut
 from airflow_dbt_cloud.table import Row, lay_out
@@ -42,6 +43,7 @@ MOST_BLAMED = 5
 VERSION = 1
 MOST_STEPS = 100
 MOST_FAILED = 50
+MOST_SLOW = 20
 LONGEST_WORDS = 250
 LONGEST_MESSAGE = 1000
 
@@ -57,7 +59,8 @@ def read_report(
     """
     Ask dbt Cloud what a run did.
 
-    :param run: has ended, and holds its steps and who cancelled it (`include_related` run_steps and audit).
+    :param run: has ended, and holds its steps, its cause and who cancelled it (`include_related` run_steps,
+        trigger and audit).
     :param sleep: takes seconds; what it raises, to end the wait, is not held back.
     :param clock: seconds that only grow.
     :param patience: seconds for all that is not there yet, or fails, in all steps together.
@@ -128,6 +131,12 @@ class Report:
         said = last_words(step.logs) or cut(plain(self.run.status_message), LONGEST_MESSAGE)
         return f"{place} ended with:\n{said}" if said else f"{place} failed"
 
+    @property
+    def slowest(self) -> list[Node]:
+        """The nodes that took longest, twenty at most, the slowest first."""
+        nodes = (node for node in self.nodes if node.seconds and not node.is_skipped)
+        return sorted(nodes, key=lambda node: -node.seconds)[:MOST_SLOW]
+
     def table(self) -> list[str]:
         """Return lines for a task's log, a table of the nodes; none if there are no nodes."""
         return lay_out(
@@ -139,7 +148,7 @@ class Report:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Return what is known, for XCom: JSON's types only, and 250,000 characters at most."""
+        """Return what is known, for XCom: JSON's types only, and 300,000 characters at most."""
         run, failed = self.run, self.failed
         versions = (invocation.results.dbt_version for invocation in self.invocations)
         return {
@@ -152,6 +161,8 @@ class Report:
             "url": cut(plain(run.href), LONGEST_MESSAGE),
             "status": run.status_name,
             "status_message": cut(plain(run.status_message), LONGEST_MESSAGE),
+            # Who or what started it.
+            "cause": cut(plain(without_marker(run.cause)), LONGEST_WORDS),
             "created_at": _written(run.created_at),
             "started_at": _written(run.started_at),
             "finished_at": _written(run.finished_at),
@@ -164,6 +175,10 @@ class Report:
             "nodes": self.counts,
             "failed_count": len(failed),
             "failed": [_node(node) for node in failed[:MOST_FAILED]],
+            "slowest": [
+                {"unique_id": cut(node.unique_id, LONGEST_WORDS), "seconds": round(node.seconds, 3)}
+                for node in self.slowest
+            ],
         }
 
 
@@ -191,8 +206,14 @@ def _step(step: Step) -> dict[str, Any]:
     seconds = None
     if step.started_at and step.finished_at:
         seconds = (step.finished_at - step.started_at).total_seconds()
-    name = cut(plain(step.name), LONGEST_WORDS)
-    return {"index": step.index, "name": name, "status": step.status_name, "seconds": seconds}
+    return {
+        "index": step.index,
+        "name": cut(plain(step.name), LONGEST_WORDS),
+        "status": step.status_name,
+        "started_at": _written(step.started_at),
+        "finished_at": _written(step.finished_at),
+        "seconds": seconds,
+    }
 
 
 def _node(node: Node) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from airflow_dbt_cloud.markers import Marker, make_key
+from airflow_dbt_cloud.markers import Marker, make_key, without_marker
 from airflow_dbt_cloud.parameters import clean_cause
 
 MINE = Marker(key="0123456789abcdef", max_tries=2, clear_number=1, try_number=3)
@@ -120,3 +120,17 @@ def test_time_zone():
     """The same moment in another time zone is the same."""
     there = TASK["started_at"].astimezone(timezone(timedelta(hours=9)))
     assert make_key(**{**TASK, "started_at": there}) == make_key(**TASK)
+
+
+@pytest.mark.parametrize(
+    ("cause", "read"),
+    [
+        ("Nightly [airflow:0123456789abcdef:1.0.1]", "Nightly"),
+        ("[airflow:0123456789abcdef:1.0.1] Nightly", "[airflow:0123456789abcdef:1.0.1] Nightly"),
+        ("Kicked off by Ada", "Kicked off by Ada"),
+        ("", ""),
+    ],
+)
+def test_without_marker(cause, read):
+    """A person reads a cause without the marker that it ends with."""
+    assert without_marker(cause) == read

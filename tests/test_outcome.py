@@ -2,6 +2,8 @@
 
 import json
 import logging
+import zlib
+from base64 import b64decode
 
 import pytest
 import responses
@@ -108,12 +110,65 @@ def test_as_it_was_seen(cloud, ti):
 
 def test_a_console_that_is_too_long(cloud, ti, caplog):
     """A run whose steps are too long an answer is told of without them."""
-    with_steps = matchers.query_param_matcher({"include_related": "run_steps,audit"})
+    with_steps = matchers.query_param_matcher({"include_related": "run_steps,trigger,audit"})
     cloud.get(RUNS, body=b" " * (2**25 + 1), match=[with_steps])
-    cloud.get(RUNS, json=envelope(), match=[matchers.query_param_matcher({"include_related": "audit"})])
+    cloud.get(
+        RUNS, json=envelope(), match=[matchers.query_param_matcher({"include_related": "trigger,audit"})]
+    )
     tells(ti)
     assert f"too long for this log: {URL}" in caplog.text
     assert ti.xcoms["dbt_cloud_run"]["run_id"] == 7
+
+
+def unpack(text):
+    """Read a part of the picture as a browser does."""
+    return json.loads(zlib.decompress(b64decode(text)))
+
+
+def test_picture(cloud, ti):
+    """What the tab draws is stored also of a run that failed."""
+    serve(cloud, trigger={"cause": "By Ada"})
+    cloud.get(f"{RUNS}artifacts/manifest.json", json={"parent_map": {FAILED["unique_id"]: []}})
+    tells(ti)
+    assert ti.xcoms["dbt_cloud_run"]["cause"] == "By Ada"
+    nodes = unpack(ti.xcoms["dbt_cloud_nodes"])["nodes"]
+    assert (nodes["unique_id"], nodes["parents"]) == ([FAILED["unique_id"]], [[]])
+    failures = unpack(ti.xcoms["dbt_cloud_failures"])["failures"]
+    assert failures[FAILED["unique_id"]]["message"] == FAILED["message"]
+
+
+def test_picture_without_a_manifest(cloud, ti, caplog):
+    """Without a manifest it is not known which node waited for which, and everything else is."""
+    serve(cloud)
+    cloud.get(f"{RUNS}artifacts/manifest.json", status=404)
+    tells(ti)
+    assert "parents" not in unpack(ti.xcoms["dbt_cloud_nodes"])["nodes"]
+    assert "It is not known which node of dbt Cloud run 7 waited for which. " in caplog.text
+
+
+def test_no_nodes(cloud, ti):
+    """A run without nodes has no picture, and no manifest is asked for."""
+    cloud.get(RUNS, json=envelope(run_steps=[]))
+    tells(ti)
+    assert set(ti.xcoms) == {"dbt_cloud_run"}
+    assert len(cloud.calls) == 1
+
+
+def test_a_picture_that_airflow_does_not_take(cloud, caplog):
+    """What Airflow finds too large is missing, and nothing else suffers."""
+
+    class Refusing(TaskInstance):
+        def xcom_push(self, key, value):
+            if key == "dbt_cloud_nodes":
+                raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+            super().xcom_push(key, value)
+
+    serve(cloud)
+    ti = Refusing()
+    assert "no tariff" in tells(ti).explanation
+    assert set(ti.xcoms) == {"dbt_cloud_run"}
+    assert "The tab dbt does not show all that dbt Cloud run 7 did. " in caplog.text
+    assert "Not all is told" not in caplog.text
 
 
 @pytest.mark.parametrize("answer", [{"status": 503}, {"status": 404}, {"body": ConnectionError("gone")}])

@@ -270,13 +270,14 @@ def test_summary():
         dbt_version="latest",
         git_branch="main",
         git_sha="5dd0ab2",
+        cause="By Ada [airflow:0123456789abcdef:1.0.1]",
         created_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
         started_at=datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC),
         finished_at=datetime(2026, 1, 1, 12, 1, 30, 500000, tzinfo=UTC),
     )
     summary = made.summary()
     assert json.loads(json.dumps(summary)) == summary
-    (failed,) = summary.pop("failed")
+    (failed,), (slowest, *_) = summary.pop("failed"), summary.pop("slowest")
     assert summary == {
         "version": 1,
         "run_id": 1,
@@ -287,6 +288,7 @@ def test_summary():
         "url": HREF,
         "status": "Error",
         "status_message": "dbt command failed",
+        "cause": "By Ada",
         "created_at": "2026-01-01T12:00:00+00:00",
         "started_at": "2026-01-01T12:00:01+00:00",
         "finished_at": "2026-01-01T12:01:30.500000+00:00",
@@ -295,8 +297,15 @@ def test_summary():
         "git_sha": "5dd0ab2",
         "dbt_version": sample("seed")["metadata"]["dbt_version"],
         "steps": [
-            {"index": 4, "name": "Invoke dbt with `dbt build`", "status": "Success", "seconds": 2.0},
-            {"index": 5, "name": "Invoke dbt with `dbt build`", "status": "Error", "seconds": 2.0},
+            {
+                "index": index,
+                "name": "Invoke dbt with `dbt build`",
+                "status": status,
+                "started_at": f"2026-01-01T12:00:{index:02}+00:00",
+                "finished_at": f"2026-01-01T12:00:{index + 2:02}+00:00",
+                "seconds": 2.0,
+            }
+            for index, status in ((4, "Success"), (5, "Error"))
         ],
         "nodes": {"error": 1, "warn": 1, "skipped": 3, "success": 7, "pass": 2},
         "failed_count": 1,
@@ -308,6 +317,21 @@ def test_summary():
         "message": made.failed[0].message,
         "relation": '"harbour"."main"."port_dues"',
     }
+    node = max(made.nodes, key=lambda node: node.seconds)
+    assert slowest == {"unique_id": node.unique_id, "seconds": round(node.seconds, 3)}
+
+
+def test_slowest():
+    """The slowest nodes are those that ran, twenty at most, each with its time."""
+    nodes = [Node(f"model.a.m{number}", "success", seconds=float(number)) for number in range(30)]
+    nodes += [Node("model.a.skipped", "skipped", seconds=99.0), Node("model.a.no_op", "no-op")]
+    made = Report(Run(1, SUCCESS), (Invocation(step(SUCCESS), Results(nodes=tuple(nodes))),))
+    slowest = made.summary()["slowest"]
+    assert len(slowest) == 20
+    assert slowest[:2] == [
+        {"unique_id": "model.a.m29", "seconds": 29.0},
+        {"unique_id": "model.a.m28", "seconds": 28.0},
+    ]
 
 
 def test_summary_of_little():
@@ -319,9 +343,17 @@ def test_summary_of_little():
     assert (little["status"], little["started_at"], little["duration"]) == ("Cancelled", None, 0.0)
     assert little["dbt_version"] == "1.11.0"
     assert little["steps"] == [
-        {"index": 1, "name": "Clone git repository", "status": "Queued", "seconds": None}
+        {
+            "index": 1,
+            "name": "Clone git repository",
+            "status": "Queued",
+            "started_at": None,
+            "finished_at": None,
+            "seconds": None,
+        }
     ]
     assert (little["nodes"], little["failed_count"], little["failed"]) == ({}, 0, [])
+    assert (little["cause"], little["slowest"]) == ("", [])
 
 
 @pytest.mark.parametrize("letter", ["x", '"', "\n.", "\u00d8"])
@@ -329,18 +361,20 @@ def test_it_is_bounded(letter):
     """Ten thousand nodes that failed with a megabyte each, in steps without end, flood nobody."""
     long = letter * (2**20 // len(letter))
     nodes = (
-        tuple(Node(f"model.harbour.{n}{long}", f"{n}{long}", long, relation_name=long) for n in range(100))
+        tuple(
+            Node(f"model.harbour.{n}{long}", f"{n}{long}", long, 1.0, relation_name=long) for n in range(100)
+        )
         * 100
     )
     steps = tuple(Step(n, n, long, ERROR, long, datetime(2026, 1, 1, tzinfo=UTC)) for n in range(1, 1001))
-    texts = dict.fromkeys(("href", "status_message", "git_branch", "git_sha", "dbt_version"), long)
+    texts = dict.fromkeys(("href", "status_message", "cause", "git_branch", "git_sha", "dbt_version"), long)
     run = Run(1, ERROR, steps=steps, **texts)
     made = Report(run, (Invocation(steps[-1], Results("a", "build", long, None, nodes)),))
     summary = made.summary()
     assert summary["failed_count"] == 10_000
     assert len(summary["failed"]) == 50
     assert {len(failed["message"]) for failed in summary["failed"]} <= {999, 1000}
-    assert len(json.dumps(summary, ensure_ascii=False)) < 250_000
+    assert len(json.dumps(summary, ensure_ascii=False)) < 300_000
     assert len(made.explanation) < 10_000
     assert len(Report(run).explanation) < 10_000
     assert len("\n".join(made.table())) < 120_000
