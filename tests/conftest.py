@@ -289,7 +289,7 @@ class Cloud:
         run_id = self._run_id(request)
         if run_id not in self.statuses:
             return as_dbt_cloud(404, None, "Not found.")
-        steps = self.steps.get(run_id, []) if "run_steps" in request.params["include_related"] else []
+        steps = self.steps.get(run_id, []) if "run_steps" in request.params.get("include_related", "") else []
         return as_dbt_cloud(200, {**self._row(run_id), "run_steps": steps})
 
     def answer_step(self, request):
