@@ -71,16 +71,17 @@ def tell(
         if run.is_terminal:
             seen = replace(seen, status=run.status)
         report = read_report(client, seen, sleep=sleep, clock=clock)
-        _log_report(report, log)
         context["ti"].xcom_push(key=SUMMARY, value=report.summary())
         _push_picture(context, client, report, log)
         emit_lineage(context, client, report, log)
         if with_assets and seen.is_success:
-            emit_assets(context, client, report, log)
+            emit_assets(context, client, report, log, sleep=sleep, clock=clock)
     except AirflowTaskTimeout:
         log.warning("The task's execution_timeout is over; dbt Cloud run %s: %s.", run.id, run.status_name)
     except TROUBLE as error:
         log.warning("Not all is told of what dbt Cloud run %s did. %s", run.id, error)
+    # Last, because whoever looks why a task failed begins at the end of its log.
+    _log_report(report, log)
     return report
 
 
