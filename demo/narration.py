@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 # The operator's own lines in a task's log; the others are Airflow's housekeeping.
 TOLD = ("airflow.task.operators.airflow_dbt_cloud", "airflow.task.hooks.airflow_dbt_cloud")
-# A model's end says enough, and so does a test's failure; dbt's clock stands beside ours.
-UNTOLD = re.compile(r"\d of \d+ (START|PASS)|No packages were found|^(\d\d:\d\d:\d\d)?\s*$")
+# Of dbt's console a model's end says enough, and so does a test's failure; its clock stands beside ours.
+UNTOLD = re.compile(r"\d of \d+ (START|PASS)|No packages were found")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d +")
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # How dbt calls the end of a node that did what it should.
 OK = frozenset({"success", "pass", "warn", "no-op"})
 
 
 class Narrator:
     """
-    Tells what is new: the tasks' states, the operator's log of each try, and dbt's console.
+    Tells what is new: the tasks' states, and the operator's log of each try, with dbt's console in it.
 
-    :param dbt_task: the task whose log and dbt console are told, too; None = none.
+    :param dbt_task: the task whose log is told, too; None = none.
     :param only: the lines of dbt's console that are told; None = all that say something.
     :param say: takes a line.
     """
@@ -55,7 +54,6 @@ class Narrator:
         self._client = Client(Credentials(**dbt_cloud.credentials()))
         self._states: dict[str, tuple[str, int]] = {}
         self._log_lines = Counter[int]()
-        self._steps: dict[int, int] = {}
 
     def tell(self) -> None:
         """Say what has happened since the last call."""
@@ -88,35 +86,16 @@ class Narrator:
                     yield f"         {verb}: {', '.join(models)}"
 
     def _tell_dbt(self, task_id: str, try_number: int) -> None:
-        if self._log_lines[try_number]:
-            # The log starts with the run, and ends when the console has.
-            self._tell_console(task_id, try_number)
-        self._tell_log(task_id, try_number)
-
-    def _tell_log(self, task_id: str, try_number: int) -> None:
         lines = self._airflow.log(*self.dag_run, task_id, try_number)
         # Airflow's own lines are not counted: how many there are depends on whether the task is at work.
         told = [text for line in lines if (text := _operators(line))]
         for text in told[self._log_lines[try_number] :]:
-            self._say(f"    {text}")
+            is_console = CLOCK.match(text)
+            if not UNTOLD.search(text) and not (is_console and self._only and not self._only.search(text)):
+                self._say(f"    {CLOCK.sub('    ', text)}")
         self._log_lines[try_number] = len(told)
-
-    def _tell_console(self, task_id: str, try_number: int) -> None:
-        if try_number not in self.runs:
-            if "job_run_id" not in self._airflow.xcom_keys(*self.dag_run, task_id):
-                return
+        if try_number not in self.runs and "job_run_id" in self._airflow.xcom_keys(*self.dag_run, task_id):
             self.runs[try_number] = self._airflow.xcom(*self.dag_run, task_id, "job_run_id")
-        run = self._client.get_run(self.runs[try_number], include_related=["run_steps"])
-        for step in run.steps:
-            if step.id not in self._steps:
-                self._say(f"    Step {step.index}: {step.name}")
-            told = self._steps.get(step.id, 0)
-            # The last line may not be whole yet.
-            new = step.logs[told : step.logs.rfind("\n") + 1]
-            self._steps[step.id] = told + len(new)
-            for line in COLOURS.sub("", new).splitlines():
-                if not UNTOLD.search(line) and (self._only is None or self._only.search(line)):
-                    self._say(f"        {CLOCK.sub('', line)}")
 
 
 def count_nodes(results: Sequence[Mapping[str, Any]]) -> str:
