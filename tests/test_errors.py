@@ -153,3 +153,15 @@ def test_retry_after_is_unknown_by_default():
     """An error that was told no time to wait has none."""
     assert errors.DbtCloudRateLimited("GET", "/x/", 429, "no").retry_after is None
     assert errors.DbtCloudServerError("GET", "/x/", 503, "no").retry_after is None
+
+
+def test_a_retry_policy_tells_them_apart():
+    """Airflow's retry policy can fail a task at once whose tests failed, and retry it after an outage."""
+    policies = pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow 3.3 has them")
+    hopeless = [errors.DbtCloudTestsFailed, errors.DbtCloudCompilationFailed]
+    rule = policies.RetryRule(hopeless, action=policies.RetryAction.FAIL)
+    policy = policies.ExceptionRetryPolicy(rules=[rule])
+    actions = [
+        policy.evaluate(error(RUN), 1, 2).action.value for error in (*hopeless, errors.DbtCloudRunFailed)
+    ]
+    assert actions == ["fail", "fail", "default"]
