@@ -17,17 +17,39 @@ def test_success(stack):
     run_id = stack.airflow.xcom(*dag_run, "build")
     log = stack.log(dag_run, "build")
     assert f"Started dbt Cloud run {run_id}" in log
-    assert f"dbt Cloud run {run_id} succeeded: http" in log
+    assert f"dbt Cloud run {run_id} succeeded after" in log
+    # What the steps wrote is shown when the run has ended.
+    assert log.count("Step 1: Clone git repository") == 1
+    assert " nodes: " in log
     assert stack.client.get_run(run_id).is_success
 
 
 def test_failure(stack):
-    """A deferred task fails when its run has, with dbt Cloud's message and the link."""
+    """A deferred task fails when its run has, with the model that failed and the link."""
     dag_run = stack.run("deferred", job_id=stack.failing_job)
     assert stack.wait_for_task(dag_run, "build", "success", "failed")["state"] == "failed"
     run = stack.client.get_run(stack.airflow.xcom(*dag_run, "build", "job_run_id"))
-    assert f"dbt Cloud run {run.id} failed: {run.status_message}" in stack.log(dag_run, "build")
+    log = stack.log(dag_run, "build")
+    assert f"dbt Cloud run {run.id} failed: 1 of 83 nodes failed in step 4 (`dbt build --vars" in log
+    assert (
+        "- Runtime Error in model port_dues (models/marts/port_dues.sql): Conversion Error: Could not" in log
+    )
+    assert stack.airflow.xcom(*dag_run, "build", "dbt_cloud_run")["failed_count"] == 1
     assert stack.airflow.task(*dag_run, "build", "links")["extra_links"] == {"dbt Cloud run": run.href}
+
+
+def test_streamed(stack):
+    """With `stream_logs` the log of a deferred task shows what the steps write while they do, and once."""
+    dag_run = stack.run("deferred_and_streamed", job_id=stack.medium_job)
+    stack.wait_for_task(dag_run, "build", "deferred")
+    first = "Step 1: Clone git repository"
+    wait_until(lambda: first in stack.log(dag_run, "build"), within=60, what="The console of the first step")
+    assert stack.airflow.task(*dag_run, "build")["state"] == "deferred"
+    assert stack.wait_for_task(dag_run, "build", "success", "failed", within=150)["state"] == "success"
+    log = stack.log(dag_run, "build")
+    assert log.count(first) == 1
+    assert log.count("Step 7: Invoke dbt with `dbt test`") == 1
+    assert log.count("Finished running ") == 4
 
 
 def deferred(stack, dag_id="deferred"):
@@ -113,8 +135,9 @@ def test_one_poller_for_many(stack):
     assert {task["state"] for task in tasks} == {"success"}
     assert sorted(task["map_index"] for task in tasks) == list(range(20))
     lists, gets = (after - count for after, count in zip(stack.request_counts(), before, strict=True))
-    # Each task asks once before it is deferred; then one poller asks for all of them every five seconds.
-    assert gets == 20
+    # Each task asks once before it is deferred, and once what its run did; in between one poller asks for all
+    # of them every five seconds.
+    assert gets == 40
     assert lists <= 24
 
 

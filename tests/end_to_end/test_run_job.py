@@ -50,15 +50,32 @@ def test_log(stack, nightly):
     assert f"dbt Cloud run {run_id} succeeded after" in log
 
 
+def test_what_dbt_did(stack, nightly):
+    """The log has the console of the run's steps and a table of the nodes, and XCom a summary."""
+    log = stack.log(nightly, "build")
+    assert log.count("Step 5: Invoke dbt with `dbt build`") == 1
+    assert log.count(" of 83 OK created sql table model analytics.ticket_sales ") == 1
+    assert "83 nodes: 1 warn, 58 pass, 23 success, 1 no-op; " in log
+    assert "\x1b" not in log
+    summary = stack.airflow.xcom(*nightly, "build", "dbt_cloud_run")
+    assert summary["run_id"] == stack.airflow.xcom(*nightly, "build")
+    assert summary["nodes"] == {"warn": 1, "pass": 58, "success": 23, "no-op": 1}
+
+
 def test_failure(stack):
-    """A failed run fails the task, and the log names the run, dbt Cloud's message and the URL."""
+    """A failed run fails the task, and the log names the run, the model, the database's words and the URL."""
     dag_run = stack.run("one_job", job_id=stack.failing_job)
     assert stack.wait_for_task(dag_run, "build", "failed", "success")["state"] == "failed"
     run = stack.client.get_run(stack.airflow.xcom(*dag_run, "build", "job_run_id"))
     assert run.status_name == "Error"
     log = stack.log(dag_run, "build")
-    assert f"dbt Cloud run {run.id} failed: {run.status_message}" in log
+    assert f"dbt Cloud run {run.id} failed: 1 of 83 nodes failed in step 4 (`dbt build --vars" in log
+    assert (
+        "- Runtime Error in model port_dues (models/marts/port_dues.sql): Conversion Error: Could not" in log
+    )
     assert run.href in log
+    (failed,) = stack.airflow.xcom(*dag_run, "build", "dbt_cloud_run")["failed"]
+    assert failed["unique_id"] == "model.ferry_line.port_dues"
     assert stack.airflow.task(*dag_run, "build", "links")["extra_links"] == {"dbt Cloud run": run.href}
 
 

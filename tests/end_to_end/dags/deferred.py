@@ -14,6 +14,9 @@ JOBS = [70403100000011, 70403100000012, 70403100000013, 70403100000014]
 with DAG("deferred", start_date=START, schedule=None):
     DbtCloudRunJobOperator(task_id="build", job_id=JOB, check_interval=5, deferrable=True)
 
+with DAG("deferred_and_streamed", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, check_interval=5, deferrable=True, stream_logs=True)
+
 with DAG("deferred_with_a_limit", start_date=START, schedule=None):
     DbtCloudRunJobOperator(
         task_id="build",
