@@ -18,8 +18,8 @@ from airflow_dbt_cloud.deferral import TROUBLE
 from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudApiError, DbtCloudUnreachable
 from airflow_dbt_cloud.graph import read_graph
 from airflow_dbt_cloud.lineage import emit_lineage
-from airflow_dbt_cloud.picture import draw_failures, draw_nodes
-from airflow_dbt_cloud.report import Report, read_report
+from airflow_dbt_cloud.picture import FAILURES, NODES, draw_failures, draw_nodes
+from airflow_dbt_cloud.report import SUMMARY, Report, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,8 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["FAILURES", "NODES", "SUMMARY", "tell"]
+__all__ = ["tell"]
 
-# The XComs: the summary, and what the tab "dbt" draws.
-SUMMARY = "dbt_cloud_run"
-NODES = "dbt_cloud_nodes"
-FAILURES = "dbt_cloud_failures"
 # Seconds within which the run must have told its steps, for which nobody waits as for the run itself.
 PATIENCE = 30.0
 

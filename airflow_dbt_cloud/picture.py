@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.nodes import Node
     from airflow_dbt_cloud.report import Report
 
-__all__ = ["draw_failures", "draw_nodes"]
+__all__ = ["FAILURES", "MOST_NODES", "NODES", "draw_failures", "draw_nodes"]
+
+# The XComs.
+NODES = "dbt_cloud_nodes"
+FAILURES = "dbt_cloud_failures"
 
 # What a reader has to know before he reads the rest.
 VERSION = 1

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run, Step
     from airflow_dbt_cloud.nodes import Node
 
-__all__ = ["Report", "read_report"]
+__all__ = ["SUMMARY", "Report", "read_report"]
+
+# The XCom with the summary.
+SUMMARY = "dbt_cloud_run"
 
 # dbt Cloud saves artifacts some seconds after the run's end.
 PATIENCE = 20.0
@@ -44,6 +47,7 @@ VERSION = 1
 MOST_STEPS = 100
 MOST_FAILED = 50
 MOST_SLOW = 20
+MOST_NOTES = 10
 LONGEST_WORDS = 250
 LONGEST_MESSAGE = 1000
 
@@ -179,6 +183,8 @@ class Report:
                 {"unique_id": cut(node.unique_id, LONGEST_WORDS), "seconds": round(node.seconds, 3)}
                 for node in self.slowest
             ],
+            # What of all this is missing.
+            "notes": [cut(plain(note), LONGEST_MESSAGE) for note in self.notes[:MOST_NOTES]],
         }
 
 

@@ -82,6 +82,7 @@ def test_read_report(make_credentials):
     assert len(read.nodes) == len(sample("seed")["results"]) + len(sample("model_error")["results"])
     assert [node.name for node in read.failed] == ["port_dues"]
     assert read.notes == ("dbt Cloud has no results of step 6 (`dbt test`).",)
+    assert read.summary()["notes"] == [*read.notes]
     assert slept == [2.0, 2.0]
 
 
@@ -309,6 +310,7 @@ def test_summary():
         ],
         "nodes": {"error": 1, "warn": 1, "skipped": 3, "success": 7, "pass": 2},
         "failed_count": 1,
+        "notes": [],
     }
     assert list(summary["nodes"])[:3] == ["error", "skipped", "warn"]
     assert failed == {
@@ -369,7 +371,7 @@ def test_it_is_bounded(letter):
     steps = tuple(Step(n, n, long, ERROR, long, datetime(2026, 1, 1, tzinfo=UTC)) for n in range(1, 1001))
     texts = dict.fromkeys(("href", "status_message", "cause", "git_branch", "git_sha", "dbt_version"), long)
     run = Run(1, ERROR, steps=steps, **texts)
-    made = Report(run, (Invocation(steps[-1], Results("a", "build", long, None, nodes)),))
+    made = Report(run, (Invocation(steps[-1], Results("a", "build", long, None, nodes)),), (long,) * 100)
     summary = made.summary()
     assert summary["failed_count"] == 10_000
     assert len(summary["failed"]) == 50
