@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run, Step
     from airflow_dbt_cloud.nodes import Node
 
-__all__ = ["SUMMARY", "Report", "read_report"]
+__all__ = ["SUMMARY", "Report", "read_report", "summarize_step"]
 
 # The XCom with the summary.
 SUMMARY = "dbt_cloud_run"
@@ -175,7 +175,7 @@ class Report:
             "git_sha": cut(plain(run.git_sha), LONGEST_WORDS),
             # Which one ran, where dbt Cloud may say "latest".
             "dbt_version": cut(plain(next(filter(None, versions), run.dbt_version)), LONGEST_WORDS),
-            "steps": [_step(step) for step in run.steps[:MOST_STEPS]],
+            "steps": [summarize_step(step) for step in run.steps[:MOST_STEPS]],
             "nodes": self.counts,
             "failed_count": len(failed),
             "failed": [_node(node) for node in failed[:MOST_FAILED]],
@@ -186,6 +186,21 @@ class Report:
             # What of all this is missing.
             "notes": [cut(plain(note), LONGEST_MESSAGE) for note in self.notes[:MOST_NOTES]],
         }
+
+
+def summarize_step(step: Step) -> dict[str, Any]:
+    """Return what is known of a step but its log, in JSON's types."""
+    seconds = None
+    if step.started_at and step.finished_at:
+        seconds = (step.finished_at - step.started_at).total_seconds()
+    return {
+        "index": step.index,
+        "name": cut(plain(step.name), LONGEST_WORDS),
+        "status": step.status_name,
+        "started_at": _written(step.started_at),
+        "finished_at": _written(step.finished_at),
+        "seconds": seconds,
+    }
 
 
 def _blame(invocation: Invocation) -> list[str]:
@@ -206,20 +221,6 @@ def _complaint(node: Node) -> str:
     if name and name in said:
         return said
     return f"{cut(node.resource_type, LONGEST_WORDS)} {name}: {said or cut(node.status, LONGEST_WORDS)}"
-
-
-def _step(step: Step) -> dict[str, Any]:
-    seconds = None
-    if step.started_at and step.finished_at:
-        seconds = (step.finished_at - step.started_at).total_seconds()
-    return {
-        "index": step.index,
-        "name": cut(plain(step.name), LONGEST_WORDS),
-        "status": step.status_name,
-        "started_at": _written(step.started_at),
-        "finished_at": _written(step.finished_at),
-        "seconds": seconds,
-    }
 
 
 def _node(node: Node) -> dict[str, Any]:
