@@ -1,6 +1,7 @@
 """Tasks that wait in a real triggerer, and what people and machines do to them meanwhile."""
 
 import signal
+import time
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_sensors(stack):
 
 def test_one_poller_for_many(stack):
     """Twenty deferred tasks ask as often as one would."""
-    before = stack.request_counts()
+    before, began = stack.request_counts(), time.monotonic()
     dag_run = stack.run("deferred_many")
     wait_until(
         lambda: len([t for t in stack.airflow.tasks(*dag_run) if t["state"] in {"success", "failed"}]) == 20,
@@ -138,7 +139,8 @@ def test_one_poller_for_many(stack):
     # Each task asks once before it is deferred, and once what its run did; in between one poller asks for all
     # of them every five seconds.
     assert gets == 40
-    assert lists <= 24
+    # A poll is due after 85 to 100 % of its interval.
+    assert lists <= 3 + (time.monotonic() - began) / (0.85 * 5)
 
 
 def runs_of_the_medium_job(stack):
