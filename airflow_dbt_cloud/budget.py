@@ -24,9 +24,19 @@ class Budget:
         self._clock = clock
         self._next = 0.0
 
+    @property
+    def pace(self) -> float:
+        """Seconds between two requests."""
+        return 60.0 / self.per_minute
+
+    @property
+    def is_free(self) -> bool:
+        """Whether whoever claims now does not wait."""
+        return self._next <= self._clock()
+
     def claim(self) -> float:
         """Claim the next request, and return the seconds to wait before it."""
         now = self._clock()
         at = max(now, self._next)
-        self._next = at + 60.0 / self.per_minute
+        self._next = at + self.pace
         return at - now

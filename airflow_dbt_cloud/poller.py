@@ -27,7 +27,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_dbt_cloud.async_client import MOST_AT_ONCE
+from airflow_dbt_cloud.async_client import MOST_AT_ONCE, MOST_BESIDE
 from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
     DbtCloudConfigurationError,
@@ -141,6 +141,7 @@ class Poller:
         self._due: list[tuple[float, int]] = []
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Future[None] | None = None
+        self._turns = asyncio.Semaphore(MOST_BESIDE)
         self._paused_until = 0.0
         self._singly_until = 0.0
 
@@ -190,18 +191,27 @@ class Poller:
 
     async def ask(self, call: Callable[[Client], Answer]) -> Answer:
         """
-        Return what a call of the client returns: a question beside those for runs, out of the same budget.
+        Return what a call of the client returns: a question that can wait, in its turn.
+
+        It is sent when no run needs the budget, so that no run is asked for later because of it.
 
         :raises DbtCloudError: whatever the call raises; after a 429 nobody asks until dbt Cloud wants it.
         """
-        now = asyncio.get_running_loop().time()
-        await asyncio.sleep(max(self._budget.claim(), self._paused_until - now))
-        self.requests += 1
-        try:
-            return await self._client.ask(call)
-        except DbtCloudRateLimited as error:
-            self._pause(error)
-            raise
+        async with self._turns:
+            while not self._has_time():  # noqa: ASYNC110 - it is the time that is waited for
+                await asyncio.sleep(self._budget.pace)
+            self._budget.claim()
+            self.requests += 1
+            try:
+                return await self._client.ask(call)
+            except DbtCloudRateLimited as error:
+                self._pause(error)
+                raise
+
+    def _has_time(self) -> bool:
+        now, first = asyncio.get_running_loop().time(), self._first()
+        is_due_soon = first is not None and first.due <= now + self._budget.pace
+        return self._budget.is_free and self._paused_until <= now and not is_due_soon
 
     def _run(self) -> None:
         if self._task is None:

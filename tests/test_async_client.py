@@ -7,9 +7,10 @@ import threading
 import pytest
 import responses
 
-from airflow_dbt_cloud.async_client import AsyncClient
+from airflow_dbt_cloud.async_client import LONGEST_ANSWER, AsyncClient
 from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudNotFound,
     DbtCloudServerError,
     DbtCloudUnauthorized,
@@ -249,3 +250,35 @@ def test_requests_are_sent_from_threads():
     assert thread is not threading.main_thread()
     assert thread.daemon
     assert thread.name.startswith("dbt-cloud-")
+
+
+def test_a_long_answer(loop, cloud, client):
+    """An answer that would stall the event loop is given up, and not asked for again."""
+    cloud.answers = [(200, {}, " " * (LONGEST_ANSWER + 1))]
+    with pytest.raises(DbtCloudAnswerTooLong):
+        loop.run_until_complete(client(Connection()).get_run(7))
+    assert len(cloud.requests) == 1
+
+
+def test_questions_that_take_long():
+    """Whatever else is asked has threads of its own, so that runs are asked for all the same."""
+    begun, gate = threading.Semaphore(0), threading.Event()
+
+    def hold(_):
+        begun.release()
+        assert gate.wait(30)
+
+    async def scene():
+        client = AsyncClient(Connection())
+        others = [asyncio.create_task(client.ask(hold)) for _ in range(10)]
+        await asyncio.to_thread(begun.acquire, timeout=30)
+        try:
+            return await asyncio.wait_for(client.get_run(7), 30)
+        finally:
+            gate.set()
+            await asyncio.gather(*others)
+
+    with responses.RequestsMock() as mock:
+        envelope = {"status": {"code": 200, "is_success": True}, "data": {"id": 7, "status": 3}}
+        mock.get(f"{HOST}/api/v2/accounts/42/runs/7/", json=envelope)
+        assert asyncio.run(scene()).status == 3

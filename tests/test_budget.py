@@ -65,3 +65,14 @@ def test_another_rate(clock):
     budget.claim()
     budget.per_minute = 120
     assert [budget.claim(), budget.claim(), budget.claim()] == [1, 1.5, 2]
+
+
+def test_free(clock):
+    """Whether a claim would wait can be seen without making one."""
+    budget = Budget(60, clock=clock)
+    assert budget.is_free
+    assert budget.is_free
+    budget.claim()
+    assert not budget.is_free
+    clock.now += budget.pace
+    assert budget.is_free

@@ -366,6 +366,65 @@ def test_another_question(loop, cloud, poller):
     assert (poller.requests, poller.rate_limited) == (2, 1)
 
 
+def test_other_questions_can_wait(loop, cloud, connection, inline_threads):
+    """However many other questions there are, no run is asked for later because of them."""
+    cloud.statuses = {7: 3, 8: 3}
+    poller = Poller(AsyncClient(connection, threads=inline_threads), budget=Budget(60, clock=loop.time))
+
+    async def keep_asking():
+        while True:
+            await poller.ask(lambda client: client.get_run(8))
+
+    async def scene():
+        others = [asyncio.create_task(keep_asking()) for _ in range(100)]
+        loop.call_later(1000, lambda: cloud.statuses.update({7: 10}))
+        await ended(poller, 7)
+        for other in others:
+            other.cancel()
+
+    loop.run_until_complete(scene())
+    assert loop.elapsed <= 1010
+    polls = [at for at, _, params in cloud.requests if "pk__in" in params]
+    assert max(later - at for at, later in itertools.pairwise(polls)) <= 10.1
+    assert len(cloud.requests) >= 700
+
+
+def test_other_questions_come_last(loop, cloud, connection, inline_threads):
+    """If the runs need all of the budget there is none for another question; it does not fail."""
+    cloud.statuses = {7: 3, 8: 3}
+    poller = Poller(AsyncClient(connection, threads=inline_threads), budget=Budget(6, clock=loop.time))
+
+    async def scene():
+        other = asyncio.create_task(poller.ask(lambda client: client.get_run(8)))
+        loop.call_later(1000, lambda: cloud.statuses.update({7: 10}))
+        await ended(poller, 7)
+        assert len(cloud.requests) == len(cloud.lists())
+        return await other
+
+    assert loop.run_until_complete(scene()).id == 8
+
+
+def test_other_questions_take_turns(loop, poller):
+    """Only some other questions are on their way at a time, in the order in which they came."""
+    going, seen = [], []
+
+    class Client:
+        async def ask(self, call):
+            going.append(call)
+            seen.append((call, len(going)))
+            await asyncio.sleep(20)
+            going.remove(call)
+
+    poller._client = Client()
+
+    async def ask_all():
+        await asyncio.gather(*map(poller.ask, range(7)))
+
+    loop.run_until_complete(ask_all())
+    assert [call for call, _ in seen] == list(range(7))
+    assert max(count for _, count in seen) == 2
+
+
 def test_a_run_that_is_gone(loop, cloud, poller):
     """A run that is gone is noticed within a minute or so, asked for by itself, and told as not found."""
     cloud.statuses = {7: 3, 8: 3}
