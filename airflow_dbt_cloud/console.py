@@ -36,6 +36,8 @@ __all__ = ["Console", "Line"]
 MOST_LINES = 2000
 MOST_BYTES = 2**20
 LONGEST_LINE = 2000
+# As many lines as a log takes in 3 ms.
+PART = 100
 # What a question for a run includes anyway: who cancelled it.
 ALWAYS = ("audit",)
 # How often in a row a question must fail with the steps, and be answered without them, to blame the steps.
@@ -73,16 +75,12 @@ class Console:
         self._room = _Room(fields.number(shown, "lines"), fields.number(shown, "bytes"))
         steps = fields.objects(shown, "steps")
         self._steps = {fields.number(step, "step"): _Shown.from_json(step) for step in steps}
+        # What the log has by now, as JSON: for a console in another process.
+        self.shown = self._snapshot()
         self._last_progress = ""
         self._is_given_up = False
         self._is_wary = False
         self._doubts = 0
-
-    @property
-    def shown(self) -> dict[str, Any]:
-        """What the log has by now, as JSON: for a console in another process."""
-        steps = [{"step": key, **shown.to_json()} for key, shown in self._steps.items()]
-        return {"lines": self._room.lines, "bytes": self._room.bytes, "steps": steps}
 
     @property
     def wants_steps(self) -> bool:
@@ -123,15 +121,23 @@ class Console:
             self.give_up(f"cannot be shown here ({error!r})")
 
     def read(self, run: Run) -> list[Line]:
-        """Return what is new of a run, for whoever writes it later; it counts as shown."""
+        """Return what is new of a run, for whoever writes it later, but before he reads the next one."""
         self._run = replace(run, steps=(), href=run.href or self._run.href)
         steps = sorted(run.steps, key=lambda step: step.index)
         return [*(line for step in steps for line in self._read_step(step)), *self._read_progress()]
 
     def write(self, lines: Iterable[Line]) -> None:
-        """Log lines that were read."""
-        for line in lines:
+        """Log what was read."""
+        for _ in self.write_by_parts(lines):
+            pass
+
+    def write_by_parts(self, lines: Iterable[Line]) -> Iterator[None]:
+        """Log what was read, for whoever has something else to do now and then; whole at the end."""
+        for number, line in enumerate(lines, 1):
             (self._log.warning if line.is_warning else self._log.info)("%s", line.text)
+            if number % PART == 0:
+                yield
+        self.shown = self._snapshot()
 
     def give_up(self, why: str) -> None:
         """Say, once, why the steps are not looked at any more, and where they can be seen."""
@@ -140,6 +146,10 @@ class Console:
             self._log.warning(
                 "The console log of dbt Cloud run %s %s; see %s", self._run.id, why, self._place
             )
+
+    def _snapshot(self) -> dict[str, Any]:
+        steps = [{"step": key, **shown.to_json()} for key, shown in self._steps.items()]
+        return {"lines": self._room.lines, "bytes": self._room.bytes, "steps": steps}
 
     @property
     def _place(self) -> str:

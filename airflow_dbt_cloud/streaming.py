@@ -3,7 +3,8 @@ The console of a run that is followed from an event loop: what its steps write, 
 
 Only the step that runs is asked for, every fifteen seconds, and all of them when another one must have begun:
 such an answer holds every step's log. The requests come out of the poller's budget, and keep it from nothing:
-what cannot be read now is read later, and whoever follows the run does not wait for it.
+what cannot be read now is read later, and whoever follows the run does not wait for it. What was read when
+the run has ended, but not yet written, counts as not shown.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from airflow_dbt_cloud.models import DbtCloudJobRunStatus, Run
 if TYPE_CHECKING:
     from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.console import Console, Line
-    from airflow_dbt_cloud.poller import Poller
+    from airflow_dbt_cloud.poller import Followed, Poller
     from airflow_dbt_cloud.waiting import Log
 
 __all__ = ["stream"]
@@ -28,28 +29,31 @@ __all__ = ["stream"]
 PAUSE = (12.0, 15.0)
 
 
-async def stream(poller: Poller, run_id: int, console: Console, log: Log) -> None:
+async def stream(poller: Poller, followed: Followed, console: Console, log: Log) -> None:
     """
-    Show what a run writes, until cancelled or there is nothing more to show.
+    Show what a run writes that is followed, until cancelled or there is nothing more to show.
 
     :param log: told once each time when the console cannot be read.
     """
     step_id, is_blind = 0, False
     while console.wants_steps:
         await asyncio.sleep(random.uniform(*PAUSE))
+        if followed.status == DbtCloudJobRunStatus.QUEUED:
+            continue
         try:
-            lines, step_id = await poller.ask(partial(_read, run_id, step_id, console))
+            lines, step_id = await poller.ask(partial(_read, followed.id, step_id, console))
         except DbtCloudAnswerTooLong:
             console.give_up("is too long to be followed here")
         except (DbtCloudApiError, DbtCloudUnreachable) as error:
             if not is_blind:
-                log.warning("The console of dbt Cloud run %s cannot be read now. %s", run_id, error)
-            is_blind = True
+                log.warning("The console of dbt Cloud run %s cannot be read now. %s", followed.id, error)
+            step_id, is_blind = 0, True
         except Exception as error:  # noqa: BLE001 - no log may decide what becomes of a task
             console.give_up(f"cannot be shown here ({error!r})")
         else:
             is_blind = False
-            console.write(lines)
+            for _ in console.write_by_parts(lines):
+                await asyncio.sleep(0)
 
 
 def _read(run_id: int, step_id: int, console: Console, client: Client) -> tuple[list[Line], int]:

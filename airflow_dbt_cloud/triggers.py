@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +20,7 @@ from airflow.sdk.log import mask_secret
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_dbt_cloud import metrics, options
+from airflow_dbt_cloud import fields, metrics, options
 from airflow_dbt_cloud.console import Console
 from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.errors import (
@@ -40,7 +39,7 @@ from airflow_dbt_cloud.task_states import ENDED_WHILE_DEFERRED, question, read_s
 from airflow_dbt_cloud.waiting import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from airflow_dbt_cloud.poller import Followed, Poller
 
@@ -93,7 +92,8 @@ class RunEvent:
                 name: payload[name] for name, kind in _KINDS.items() if isinstance(payload.get(name), kind)
             }
             if known.keys() == _KINDS.keys():
-                return cls(**known)
+                # Apart, because it decides nothing, and an older triggerer does not tell it.
+                return cls(**known, shown=fields.member(payload, "shown"))
         msg = f"The trigger sent what this version of airflow-dbt-cloud does not understand: {payload!r}."
         raise ValueError(msg)
 
@@ -129,7 +129,7 @@ class RunEvent:
                 raise ValueError(msg)
 
 
-_KINDS = {"outcome": str, "run_id": int, "status": int, "message": str, "href": str, "shown": dict}
+_KINDS = {"outcome": str, "run_id": int, "status": int, "message": str, "href": str}
 
 
 class DbtCloudRunJobTrigger(BaseTrigger):
@@ -272,12 +272,11 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             log=self.logger(),
         )
         poller = self._poller()
-        console = Console(watch.run, self.log) if self.stream_logs else None
+        console = Console(watch.run, self.logger()) if self.stream_logs else None
+        streaming = None
         try:
-            with (
-                self._streaming(poller, console) if console else nullcontext(),
-                poller.follow(self.run_id, self.poll_interval) as followed,
-            ):
+            with poller.follow(self.run_id, self.poll_interval) as followed:
+                streaming = self._stream(poller, followed, console) if console else None
                 run = None
                 while run is None:
                     is_over = watch.remaining <= 0
@@ -291,32 +290,31 @@ class DbtCloudRunJobTrigger(BaseTrigger):
                         if is_over:
                             # Unless the clock was put back meanwhile.
                             watch.check_deadline()
-        except DbtCloudWaitTimeout as error:
-            if self._is_past_execution_deadline:
-                return self._event("execution_timeout", "The task's execution_timeout is over.")
-            return self._event("timeout", error.explanation)
-        except DbtCloudLostTrack as error:
-            return self._event("lost_track", error.explanation)
-        except DbtCloudConfigurationError as error:
-            return self._event("misconfigured", str(error))
-        return replace(
-            self._event("ended", run.status_message),
-            status=run.status,
-            href=run.href or self.run_url,
-            shown=console.shown if console else {},
-        )
-
-    @contextmanager
-    def _streaming(self, poller: Poller, console: Console) -> Iterator[None]:
-        """Show meanwhile what the run's steps write."""
-        streaming = asyncio.create_task(
-            stream(poller, self.run_id, console, self.log), name=f"dbt-cloud-console-{self.run_id}"
-        )
-        try:
-            yield
+        except (DbtCloudWaitTimeout, DbtCloudLostTrack, DbtCloudConfigurationError) as error:
+            event = self._event_of(error)
+        else:
+            event = self._event("ended", run.status_message)
+            event = replace(event, status=run.status, href=run.href or self.run_url)
         finally:
-            # The rest is shown by the task, when it goes on.
-            streaming.cancel()
+            if streaming:
+                # Not waited for: the task shows the rest when it goes on.
+                streaming.cancel()
+        return replace(event, shown=console.shown) if console else event
+
+    def _stream(self, poller: Poller, followed: Followed, console: Console) -> asyncio.Task[None]:
+        streaming = stream(poller, followed, console, self.logger())
+        return asyncio.create_task(streaming, name=f"dbt-cloud-console-{self.run_id}")
+
+    def _event_of(
+        self, error: DbtCloudWaitTimeout | DbtCloudLostTrack | DbtCloudConfigurationError
+    ) -> RunEvent:
+        if isinstance(error, DbtCloudLostTrack):
+            return self._event("lost_track", error.explanation)
+        if isinstance(error, DbtCloudConfigurationError):
+            return self._event("misconfigured", str(error))
+        if self._is_past_execution_deadline:
+            return self._event("execution_timeout", "The task's execution_timeout is over.")
+        return self._event("timeout", error.explanation)
 
     def _event(self, outcome: str, message: str) -> RunEvent:
         return RunEvent(outcome=outcome, run_id=self.run_id, message=message, href=self.run_url)

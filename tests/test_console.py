@@ -423,6 +423,18 @@ def test_gone_on_with_nothing(log, shown):
     assert log.take() == ["Step 4: Invoke dbt with `dbt build`", "a", "b"]
 
 
+def test_read_but_not_written(console, log):
+    """What was read counts as shown when it has been written: who goes on elsewhere shows it else."""
+    console.show(run(build("a\n")))
+    lines = console.read(run(build("a\nb\nc\n")))
+    log.take()
+    Console(run(), log, shown=console.shown).show(run(build("a\nb\nc\n")))
+    assert log.take() == ["b", "c"]
+    console.write(lines)
+    Console(run(), log, shown=console.shown).show(run(build("a\nb\nc\nd\n")))
+    assert log.take() == ["b", "c", "d"]
+
+
 def test_small(console, log):
     """What goes from one process to the other does not grow with the log."""
     show(console, log, "".join(f"{number}\n" for number in range(5000)))

@@ -9,6 +9,7 @@ import pytest
 from airflow_dbt_cloud.console import Console
 from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudServerError, DbtCloudUnauthorized
 from airflow_dbt_cloud.models import Run, Step
+from airflow_dbt_cloud.poller import Followed
 from airflow_dbt_cloud.streaming import stream
 
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -55,10 +56,11 @@ def show(loop, caplog):
     """Return a function that streams what a dbt Cloud answers, until it has no more answers."""
     caplog.set_level(logging.INFO)
 
-    def show(asker):
-        console = Console(Run(id=7, status=3, href=URL), log)
+    def show(asker, followed=None, console=None):
+        followed = followed or Followed(7, 10, seen_in_full=0, asked=0)
+        console = console or Console(Run(id=7, status=3, href=URL), log)
         try:
-            loop.run_until_complete(stream(asker, 7, console, log))
+            loop.run_until_complete(stream(asker, followed, console, log))
         except asyncio.CancelledError:
             return [record.getMessage() for record in caplog.records], False
         return [record.getMessage() for record in caplog.records], True
@@ -95,13 +97,44 @@ def test_a_run_that_has_not_begun(show):
     assert asker.asked == [7, 7, 7, "step 71"]
 
 
+def test_a_run_that_is_queued(show, loop):
+    """A run that waits for others writes nothing, and nothing is asked."""
+    followed = Followed(7, 10, seen_in_full=0, asked=0, status=1)
+    loop.call_later(3600, setattr, followed, "status", 3)
+    asker = Asker([step(1, "one\n")])
+    show(asker, followed)
+    assert asker.asked == [7, "step 71"]
+    assert loop.elapsed >= 3600
+
+
 def test_trouble(show):
-    """What cannot be read now is said once, and read later."""
+    """What cannot be read now is said once, and read later, among all steps."""
     trouble = DbtCloudServerError("GET", "steps/71/", 503, "no")
     asker = Asker([step(1, "one\n")], trouble, trouble, [step(1, "one\ntwo\n")], trouble)
     lines, _ = show(asker)
     warning = f"The console of dbt Cloud run 7 cannot be read now. {trouble}"
     assert lines == ["Step 1: Step 1", "one", warning, "two", warning]
+    assert asker.asked == [7, "step 71", 7, 7, "step 71", 7]
+
+
+def test_many_lines(show, caplog):
+    """While many lines are written others have their turn."""
+    console = Console(Run(id=7, status=3, href=URL), log)
+    seen = []
+
+    async def watch():
+        while not console.shown["lines"]:
+            seen.append(len(caplog.records))
+            await asyncio.sleep(0)
+
+    class Watched(Asker):
+        async def ask(self, call):
+            self.watching = asyncio.create_task(watch())
+            return await super().ask(call)
+
+    show(Watched([step(1, "x\n" * 1000)]), console=console)
+    assert seen == list(range(100, 1001, 100))
+    assert console.shown["lines"] == 1000
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def make(wall, inline_threads):  # noqa: ARG001 - a trigger always needs the clo
 
 async def events(trigger):
     """Return the payloads of all events of a trigger."""
-    trigger._poller().client._threads = trigger.inline_threads
+    client = trigger._poller().client
+    client._threads = client._threads_beside = trigger.inline_threads
     return [event.payload async for event in trigger.run()]
 
 
@@ -126,6 +127,16 @@ def end(loop, cloud, seconds, status=SUCCESS, run_id=7):
 def test_event_round_trip(event):
     """An event is the same when it has crossed from triggerer to worker as JSON."""
     assert RunEvent.from_payload(json.loads(json.dumps(event.to_payload()))) == event
+
+
+@pytest.mark.parametrize("shown", [None, "much", []])
+def test_event_without_a_console(shown):
+    """An event of an older triggerer, or one that is odd in what was shown, is an event all the same."""
+    event = RunEvent(outcome="ended", run_id=7, status=10)
+    older = event.to_payload()
+    del older["shown"]
+    assert RunEvent.from_payload(older) == event
+    assert RunEvent.from_payload({**older, "shown": shown}) == event
 
 
 def test_event_of_a_newer_minor_version():
@@ -713,6 +724,46 @@ def test_streamed(loop, cloud, make, wall):
     assert wall() - began <= 110
     assert event.shown["lines"] == 2
     assert sum(cloud.step in url for _, url, _ in cloud.requests) >= 5
+
+
+@pytest.fixture
+def console(cloud):
+    """Let run 7 have a step that writes."""
+    step = {"id": 70, "index": 4, "name": "dbt", "status": 3, "started_at": "2026-01-02", "logs": "one\n"}
+    cloud.steps[7] = [step]
+    return step
+
+
+def test_streamed_until_a_deadline(loop, cloud, make, wall, console):  # noqa: ARG001 - is only there
+    """What was shown is told with every outcome."""
+    cloud.statuses[7] = 3
+    event = loop.run_until_complete(fired(make(stream_logs=True, end_time=wall() + 100)))
+    assert (event.outcome, event.shown["lines"]) == ("timeout", 1)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_slow_console(loop, cloud, make, wall, console, reply, status):  # noqa: ARG001 - is only there
+    """A console that takes for ever keeps no trigger from firing, and what was not written was not shown."""
+    end(loop, cloud, 100)
+
+    class Slow:
+        async def run(self, call):
+            answer = call()
+            await asyncio.sleep(10_000)
+            return answer
+
+    async def scene():
+        trigger = make(stream_logs=True)
+        streamed = asyncio.create_task(fired(trigger))
+        await asyncio.sleep(1)
+        trigger._poller().client._threads_beside = Slow()
+        if status != 200:
+            cloud.answers = [reply(status, None, "busy")]
+        return await streamed
+
+    event = loop.run_until_complete(scene())
+    assert (event.status, event.shown["lines"], event.shown["steps"]) == (SUCCESS, 0, [])
+    assert loop.elapsed <= 110
 
 
 def test_not_streamed(loop, cloud, make):
