@@ -56,8 +56,9 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     :param account_id: beats the account id of the connection (templated).
     :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
         default_deferrable`).
-    :param stream_logs: whether the log shows what the run's steps write while the run goes (default False);
-        2,000 lines at most. It ends with a table of the nodes in any case.
+    :param stream_logs: whether the log shows what the run's steps write (default False), 2,000 lines at most:
+        while the run goes, or when it has ended if `mode` is `reschedule`. In the triggerer it costs a
+        request every 15 s. A table of the nodes is shown in any case.
     :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
         `DbtCloudHook`.
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong.
@@ -108,7 +109,9 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             run_id = parse_id("run_id", self.run_id)
             run = Run(id=run_id, status=0)
             self._console = self._make_console(run)
-            self._ask = self._make_hook().asking(run_id, self._console)
+            # Whoever pokes next does not know what was shown.
+            has_one_poke = self.deferrable or self.reschedule
+            self._ask = self._make_hook().asking(run_id, None if has_one_poke else self._console)
             self._watch = Watch(run, lost_track_after=options.lost_track_after(), log=self.log)
         error = self._watch.look(self._ask)
         if self.reschedule and isinstance(error, DbtCloudNotFound):

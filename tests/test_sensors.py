@@ -194,6 +194,43 @@ def test_links(cloud):
     assert link.get_link(task, ti_key=ti) == URL
 
 
+STEP = {"id": 70, "index": 4, "name": "Invoke dbt with `dbt build`", "status": 3, "logs": "one\n"}
+
+
+def said(lines):
+    """Return which lines of the step a log has."""
+    texts = [line["event"] % line.get("positional_args", ()) for line in lines]
+    return [text for text in texts if text in {"one", "two"}]
+
+
+@pytest.mark.parametrize(("parameters", "shown"), [({}, []), ({"stream_logs": "True"}, ["one", "two"])])
+def test_console(cloud, parameters, shown):
+    """A sensor that pokes shows what somebody else's run writes, once, if that is wanted."""
+    becomes(cloud, 3, 3, run_steps=[STEP])
+    becomes(cloud, 10, run_steps=[{**STEP, "status": 10, "logs": "one\ntwo"}])
+    with capture_logs() as lines:
+        run(sensor(**parameters))
+    assert said(lines) == shown
+
+
+@pytest.mark.parametrize("mode", [{"mode": "reschedule"}, {"deferrable": True}])
+def test_console_of_one_poke(cloud, mode):
+    """A sensor that leaves after a poke shows no lines that whoever comes next would show again."""
+    becomes(cloud, 3, run_steps=[STEP])
+    with capture_logs() as lines, pytest.raises((AirflowRescheduleException, TaskDeferred)):
+        run(sensor(stream_logs=True, **mode))
+    assert said(lines) == []
+
+
+@pytest.mark.parametrize("mode", [{"mode": "reschedule"}, {"deferrable": True}])
+def test_console_of_the_last_poke(cloud, mode):
+    """If that poke sees the end of the run it shows all that was written."""
+    becomes(cloud, 10, run_steps=[{**STEP, "status": 10, "logs": "one\ntwo"}])
+    with capture_logs() as lines:
+        run(sensor(stream_logs=True, **mode))
+    assert said(lines) == ["one", "two"]
+
+
 # Rescheduling
 
 
