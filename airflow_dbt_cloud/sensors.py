@@ -96,6 +96,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         self._ask: Callable[[], Run] | None = None
         self._watch: Watch | None = None
         self._console: Console | None = None
+        self._is_telling = False
         if not is_rendered_later(run_id):
             parse_id("run_id", run_id)
         check_if_known(parse_id, "account_id", account_id)
@@ -153,6 +154,13 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
                 event = read_event_alone(self._make_hook(), self.run_id, is_execution_timeout=False)
                 return self._conclude(event, context)
 
+    def on_kill(self) -> None:
+        """Say how the run ended before the process has to go, if that is known."""
+        if self._is_telling:
+            from airflow_dbt_cloud.outcome import TellingCutShort
+
+            raise TellingCutShort
+
     def _defer(self) -> None:
         from airflow_dbt_cloud.deferral import defer_arguments
 
@@ -189,7 +197,11 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         """Tell what the run did, and raise if it did not succeed."""
         from airflow_dbt_cloud.outcome import tell
 
-        report = tell(context, self._make_hook(), run, self.log, console=self._console)
+        self._is_telling = True
+        try:
+            report = tell(context, self._make_hook(), run, self.log, console=self._console)
+        finally:
+            self._is_telling = False
         report.run.raise_for_status(report.explanation, report.failure)
         self.log.info("dbt Cloud run %s succeeded: %s", run.id, run.href)
 

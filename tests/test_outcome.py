@@ -14,7 +14,7 @@ from responses import matchers
 from airflow_dbt_cloud.console import Console
 from airflow_dbt_cloud.hooks import DbtCloudHook
 from airflow_dbt_cloud.models import Run
-from airflow_dbt_cloud.outcome import tell
+from airflow_dbt_cloud.outcome import TellingCutShort, tell
 
 HOST = "https://ab123.us1.dbt.com"
 RUNS = f"{HOST}/api/v2/accounts/42/runs/7/"
@@ -143,7 +143,7 @@ def test_picture_without_a_manifest(cloud, ti, caplog):
     cloud.get(f"{RUNS}artifacts/manifest.json", status=404)
     tells(ti)
     assert "parents" not in unpack(ti.xcoms["dbt_cloud_nodes"])["nodes"]
-    assert "It is not known which node of dbt Cloud run 7 waited for which. " in caplog.text
+    assert "which node waited for which is missing. " in caplog.text
 
 
 def test_no_nodes(cloud, ti):
@@ -167,8 +167,8 @@ def test_a_picture_that_airflow_does_not_take(cloud, caplog):
     ti = Refusing()
     assert "no tariff" in tells(ti).explanation
     assert set(ti.xcoms) == {"dbt_cloud_run"}
-    assert "The tab dbt does not show all that dbt Cloud run 7 did. " in caplog.text
-    assert "Not all is told" not in caplog.text
+    assert "dbt Cloud run 7 did: its picture in the tab dbt is missing. " in caplog.text
+    assert "its summary is missing" not in caplog.text
 
 
 @pytest.mark.parametrize("answer", [{"status": 503}, {"status": 404}, {"body": ConnectionError("gone")}])
@@ -177,7 +177,8 @@ def test_a_dbt_cloud_that_does_not_answer(cloud, ti, caplog, answer):
     cloud.get(RUNS, **answer)
     report = tells(ti)
     assert report.run == RUN
-    assert "Not all is told of what dbt Cloud run 7 did. " in caplog.text
+    assert "Not all is told of what dbt Cloud run 7 did: its report is missing. " in caplog.text
+    assert ti.xcoms["dbt_cloud_run"]["url"] == URL
 
 
 @pytest.mark.usefixtures("cloud")
@@ -185,14 +186,18 @@ def test_a_connection_that_is_gone(ti, caplog, monkeypatch):
     """A connection that cannot be read any more hides nothing either."""
     monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
     assert tells(ti).run == RUN
-    assert "Not all is told of what dbt Cloud run 7 did. " in caplog.text
+    assert "Not all is told of what dbt Cloud run 7 did: its report is missing. " in caplog.text
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (AirflowTaskTimeout(), "The task's execution_timeout is over; dbt Cloud run 7: Error."),
-        (AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR)), "Not all is told"),
+        (AirflowTaskTimeout(), "its summary is missing. The task has no time left."),
+        (OSError("no space"), "its summary is missing. OSError('no space')"),
+        (
+            AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR)),
+            "its summary is missing. AirflowRuntimeError(",
+        ),
     ],
 )
 def test_an_airflow_that_takes_nothing(cloud, caplog, error, words):
@@ -205,3 +210,24 @@ def test_an_airflow_that_takes_nothing(cloud, caplog, error, words):
     serve(cloud)
     assert "no tariff" in tells(Refusing()).explanation
     assert words in caplog.text
+
+
+def test_cut_short(cloud, ti, caplog):
+    """A process that has to end while it waits for results still says how the run ended."""
+    cloud.get(RUNS, json=envelope(run_steps=[{**STEP, "logs": LINE}]))
+    cloud.get(f"{RUNS}artifacts/run_results.json", status=404)
+
+    def cut_short(_):
+        raise TellingCutShort
+
+    assert tells(ti, sleep=cut_short).run == RUN
+    assert ti.xcoms["dbt_cloud_run"]["status"] == "Error"
+    assert "its report is missing. The task has no time left." in caplog.text
+
+
+def test_a_run_that_goes_on(cloud, ti):
+    """Of a run that goes on there are no results to wait for."""
+    serve(cloud, status=3)
+    tells(ti, Run(id=7, status=0))
+    assert [call.request.url for call in cloud.calls if "artifacts" in call.request.url] == []
+    assert ti.xcoms["dbt_cloud_run"]["status"] == "Running"

@@ -246,6 +246,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.run_url: str | None = None
         self._attempt: Attempt | None = None
         self._console: Console | None = None
+        self._is_telling = False
         self._check_parameters()
         if self.emit_assets and self.get_dag() is not None:
             from airflow_dbt_cloud.assets import outlets_with_alias
@@ -318,6 +319,11 @@ class DbtCloudRunJobOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the run if a person ended the task; leave it alone if only this process has to go."""
+        if self._is_telling:
+            from airflow_dbt_cloud.outcome import TellingCutShort
+
+            # Here, in the midst of it, as Airflow's own timeout does: Airflow waits for five seconds.
+            raise TellingCutShort
         if self._attempt is not None:
             self._attempt.kill()
 
@@ -500,7 +506,11 @@ class DbtCloudRunJobOperator(BaseOperator):
         from airflow_dbt_cloud.outcome import tell
 
         console = self._console or self._make_console(run)
-        return tell(context, hook, run, self.log, console=console, with_assets=self.emit_assets)
+        self._is_telling = True
+        try:
+            return tell(context, hook, run, self.log, console=console, with_assets=self.emit_assets)
+        finally:
+            self._is_telling = False
 
     def _make_console(self, run: Run, shown: dict[str, Any] | None = None) -> Console | None:
         from airflow_dbt_cloud.console import Console

@@ -1262,6 +1262,28 @@ def test_console_after_a_deferral(cloud, parameters, already, shown):
     assert [line for line in said if line in {"first", "second"}] == shown
 
 
+@pytest.mark.parametrize("status", [10, 20])
+def test_killed_while_it_tells(cloud, status):
+    """A task whose process has to end when its run has ended still ends as the run did."""
+    starts(cloud)
+    task = operator()
+    asked = []
+
+    def look(request):
+        asked.append(request.params["include_related"])
+        if "trigger" in asked[-1]:
+            task.on_kill()
+        return 200, {}, json.dumps(envelope({**STARTED, "status": status}))
+
+    cloud.add_callback(responses.GET, f"{ACCOUNT}/runs/7/", callback=look)
+    if status == 10:
+        assert run(task) == 7
+    else:
+        with pytest.raises(DbtCloudRunFailed):
+            run(task)
+    assert "trigger" in asked[-1]
+
+
 def test_flags_as_text():
     """A flag that a Variable made text of means what it says."""
     task = operator(cancel_on_kill="False", durable="true", retry_from_failure="True")
