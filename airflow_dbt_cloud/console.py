@@ -20,7 +20,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_dbt_cloud import fields
-from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudApiError, DbtCloudUnreachable
+from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudServerError, DbtCloudUnreachable
 from airflow_dbt_cloud.models import DbtCloudJobRunStatus
 from airflow_dbt_cloud.nodes import cut
 from airflow_dbt_cloud.progress import Progress
@@ -40,8 +40,6 @@ LONGEST_LINE = 2000
 PART = 100
 # What a question for a run includes anyway: who cancelled it.
 ALWAYS = ("audit",)
-# How often in a row a question must fail with the steps, and be answered without them, to blame the steps.
-MOST_DOUBTS = 3
 # By how many characters before the place where it was read to a log is known again.
 TAIL = 1024
 # dbt's empty lines have a time.
@@ -79,8 +77,6 @@ class Console:
         self.shown = self._snapshot()
         self._last_progress = ""
         self._is_given_up = False
-        self._is_wary = False
-        self._doubts = 0
 
     @property
     def wants_steps(self) -> bool:
@@ -92,24 +88,21 @@ class Console:
         """
         Ask for the run, show what is new, and return the run without its steps: their logs are not kept.
 
-        The steps do not keep the run from being seen: an answer that is too long is asked for again without
-        them, and a question that failed is followed by one without.
+        The steps do not keep the run from being seen: what was not answered well is asked for again without
+        them, and if it was too long, from then on.
 
         :param get_run: returns the run with what it shall include, or raises what went wrong.
         """
-        if self._is_wary or not self.wants_steps:
-            run = get_run(ALWAYS)
-            self._regain_trust()
-            return run
+        if not self.wants_steps:
+            return get_run(ALWAYS)
         try:
             run = get_run((*ALWAYS, "run_steps"))
         except DbtCloudAnswerTooLong:
             self.give_up("is too long to be followed here")
             return get_run(ALWAYS)
-        except (DbtCloudApiError, DbtCloudUnreachable):
-            self._is_wary = True
-            raise
-        self._doubts = 0
+        except (DbtCloudServerError, DbtCloudUnreachable):
+            # They may be too much for dbt Cloud, or for what stands before it.
+            return get_run(ALWAYS)
         self.show(run)
         return replace(run, steps=())
 
@@ -154,13 +147,6 @@ class Console:
     @property
     def _place(self) -> str:
         return self._run.href or "dbt Cloud"
-
-    def _regain_trust(self) -> None:
-        if self._is_wary:
-            self._is_wary = False
-            self._doubts += 1
-            if self._doubts == MOST_DOUBTS:
-                self.give_up("seems to keep dbt Cloud from answering, and is no longer followed here")
 
     def _read_step(self, step: Step) -> Iterator[Line]:
         shown = self._steps.setdefault(step.id or step.index, _Shown())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["stream"]
 
 # Seconds between two questions: not all at once.
-PAUSE = (12.0, 15.0)
+PAUSE = (15.0, 18.0)
 
 
 async def stream(poller: Poller, followed: Followed, console: Console, log: Log) -> None:
@@ -52,8 +53,13 @@ async def stream(poller: Poller, followed: Followed, console: Console, log: Log)
             console.give_up(f"cannot be shown here ({error!r})")
         else:
             is_blind = False
-            for _ in console.write_by_parts(lines):
-                await asyncio.sleep(0)
+            parts = console.write_by_parts(lines)
+            try:
+                for _ in parts:
+                    await asyncio.sleep(0)
+            finally:
+                # Also if cancelled: what was begun counts as shown only when it is whole.
+                deque(parts, maxlen=0)
 
 
 def _read(run_id: int, step_id: int, console: Console, client: Client) -> tuple[list[Line], int]:

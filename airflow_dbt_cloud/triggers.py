@@ -297,8 +297,10 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             event = replace(event, status=run.status, href=run.href or self.run_url)
         finally:
             if streaming:
-                # Not waited for: the task shows the rest when it goes on.
                 streaming.cancel()
+        if streaming:
+            # It ends at once, and knows then what was shown; the task shows the rest when it goes on.
+            await asyncio.wait({streaming})
         return replace(event, shown=console.shown) if console else event
 
     def _stream(self, poller: Poller, followed: Followed, console: Console) -> asyncio.Task[None]:

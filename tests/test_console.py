@@ -500,39 +500,27 @@ def test_too_long_and_then_trouble(console, log):
     assert len(log.warnings) == 1
 
 
-@pytest.mark.parametrize("trouble", [UNREACHABLE, SERVER_ERROR, NOT_FOUND, RATE_LIMITED], ids=repr)
+@pytest.mark.parametrize("trouble", [UNREACHABLE, SERVER_ERROR], ids=repr)
 def test_trouble(console, log, trouble):
-    """A question that failed is followed by one without steps, so that no log keeps the run out of sight."""
+    """A question that failed is asked again at once without steps: no log keeps the run out of sight."""
     cloud = Cloud(trouble)
-    assert look(console, cloud, 3) == [None, RUNNING, RUNNING]
+    assert look(console, cloud, 2) == [RUNNING, RUNNING]
     assert cloud.asked == [WITH, WITHOUT, WITH]
     assert log.warnings == []
 
 
-def test_trouble_with_the_steps(console, log):
-    """If only the questions with steps fail, three times in a row, they are not asked any more."""
-    cloud = Cloud(*[SERVER_ERROR] * 100)
-    assert look(console, cloud, 9) == [None, RUNNING] * 3 + [RUNNING] * 3
-    assert cloud.asked == [WITH, WITHOUT] * 3 + [WITHOUT] * 3
-    (warning,) = log.warnings
-    assert warning.endswith(f"is no longer followed here; see {URL}")
+@pytest.mark.parametrize("trouble", [NOT_FOUND, RATE_LIMITED], ids=repr)
+def test_an_answer_that_counts(console, trouble):
+    """What dbt Cloud says of the run itself is not asked again."""
+    cloud = Cloud(trouble)
+    assert look(console, cloud, 2) == [None, RUNNING]
+    assert cloud.asked == [WITH, WITH]
 
 
 def test_trouble_with_everything(console, log):
-    """While nothing is answered the steps are not to blame."""
-    cloud = Cloud(SERVER_ERROR, without=[SERVER_ERROR] * 50)
-    assert look(console, cloud, 51) == [None] * 51
-    assert look(console, cloud, 2) == [RUNNING, RUNNING]
-    assert cloud.asked[-1] == WITH
-    assert log.warnings == []
-
-
-def test_trouble_now_and_then(console, log):
-    """An answer with steps in between is a new beginning."""
-    good = run(build("a\n"))
-    cloud = Cloud(*[SERVER_ERROR, good] * 20)
-    look(console, cloud, 60)
-    assert cloud.asked == [WITH, WITHOUT, WITH] * 20
+    """While nothing is answered it is the run that cannot be seen."""
+    cloud = Cloud(*[SERVER_ERROR] * 50, without=[SERVER_ERROR] * 50)
+    assert look(console, cloud, 52) == [None] * 50 + [RUNNING] * 2
     assert log.warnings == []
 
 

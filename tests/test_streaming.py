@@ -87,7 +87,7 @@ def test_the_running_step(show, loop):
         "Step 3: Step 3",
         *["four", "five"],
     ]
-    assert 6 * 12 <= loop.elapsed <= 6 * 15
+    assert 6 * 15 <= loop.elapsed <= 6 * 18
 
 
 def test_a_run_that_has_not_begun(show):
@@ -158,3 +158,22 @@ def test_a_refused_token(show):
     asker = Asker(DbtCloudUnauthorized("GET", "runs/7/", 401, "Invalid token."), [step(1, "one\n")])
     lines, _ = show(asker)
     assert lines[-1] == "one"
+
+
+def test_cancelled_while_it_writes(loop):
+    """Who is cancelled in the midst of many lines writes them all, and knows that they were shown."""
+    lines = []
+
+    class Log:
+        def info(self, _, text):
+            lines.append(text)
+            if len(lines) == 150:
+                streaming.cancel()
+
+    console = Console(Run(id=7, status=3, href=URL), Log())
+    asker = Asker([step(1, "".join(f"{number}\n" for number in range(500)))])
+    streaming = loop.create_task(stream(asker, Followed(7, 10.0, 0.0, 0.0), console, log))
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(streaming)
+    assert len(lines) == 501
+    assert console.shown["lines"] == 500
