@@ -57,6 +57,10 @@ MAX_PAGES = 10_000
 # What is read into memory of one artifact; a large project's run_results.json has some megabytes.
 MAX_ARTIFACT_BYTES = 32 * 2**20
 
+# Seconds for a run to stop, and between two looks at it.
+END_BOUND = 60.0
+END_PAUSE = 2.0
+
 Named = TypeVar("Named", Project, Environment, Job)
 
 
@@ -213,18 +217,25 @@ class Client:
         url = self._path(f"runs/{run_id}/cancel/")
         return self._run(_data(self._request("POST", url, is_safe=True), "POST", url))
 
-    def end_run(self, run_id: int, *, sleep: Callable[[float], None] = time.sleep) -> Run:
+    def end_run(
+        self,
+        run_id: int,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Run:
         """
         Cancel a run, and wait until it has stopped, for a minute at most; return it as it is then.
 
         :param sleep: takes seconds.
+        :param clock: seconds that only grow; no question is begun after the minute.
         """
         run = self.cancel_run(run_id)
-        for _ in range(30):
-            if run.is_terminal:
-                break
-            sleep(2.0)
-            run = self.get_run(run_id)
+        deadline = clock() + END_BOUND
+        client = self.within(lambda: max(0.0, deadline - clock()))
+        while not run.is_terminal and clock() + END_PAUSE <= deadline:
+            sleep(END_PAUSE)
+            run = client.get_run(run_id)
         return run
 
     def get_step(self, step_id: int) -> Step:

@@ -695,6 +695,23 @@ def test_every_error_names_the_whole_path(dbt_cloud, client):
     assert caught.value.path == "/api/v3/accounts/7/projects/"
 
 
+class Slow:
+    """A dbt Cloud whose run never stops, and which answers slowly by a clock that nothing else moves."""
+
+    def __init__(self, seconds):
+        self.now = 0.0
+        self.seconds = seconds
+        self.asked = 0
+
+    def request(self, method, path, **_):
+        self.asked += 1
+        self.now += self.seconds if method == "GET" else 0.0
+        return {"data": {**RUN, "status": 3}}
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 @pytest.mark.parametrize(("statuses", "pauses"), [([30], 0), ([3, 3, 30], 2), ([3] * 31, 30)])
 def test_end_run(client, dbt_cloud, statuses, pauses):
     """A run is cancelled and waited for until it has stopped, for a minute at most."""
@@ -704,5 +721,25 @@ def test_end_run(client, dbt_cloud, statuses, pauses):
     for answer in later:
         dbt_cloud.get(f"{HOST}{V2}runs/1/", json=answer)
     slept = []
-    assert client.end_run(1, sleep=slept.append).status == statuses[-1]
+    ended = client.end_run(1, sleep=slept.append, clock=lambda: sum(slept))
+    assert ended.status == statuses[-1]
     assert slept == [2.0] * pauses
+
+
+def test_end_run_of_slow_answers(make_credentials):
+    """The minute is one of time: slow answers make it less often that a run is looked at, and no longer."""
+    slow = Slow(25.0)
+    client = Client(make_credentials(), retries=Retries(limit=1), transport=slow)
+    assert client.end_run(1, sleep=slow.sleep, clock=lambda: slow.now).status == 3
+    assert (slow.asked, slow.now) == (4, 81.0)
+
+
+def test_end_run_repeats_no_longer(dbt_cloud, make_credentials):
+    """A look that fails is repeated within the minute only."""
+    slept = []
+    dbt_cloud.post(f"{HOST}{V2}runs/1/cancel/", json={"data": {**RUN, "status": 3}})
+    dbt_cloud.get(f"{HOST}{V2}runs/1/", status=429, headers={"Retry-After": "59"})
+    client = Client(make_credentials(), retries=Retries(sleep=pytest.fail))
+    with pytest.raises(DbtCloudRateLimited):
+        client.end_run(1, sleep=slept.append, clock=lambda: sum(slept))
+    assert slept == [2.0]
