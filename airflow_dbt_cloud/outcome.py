@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_dbt_cloud.assets import emit_assets
@@ -74,7 +75,8 @@ def tell(
         # What a run writes that still goes is not there yet.
         report = read_report(client, seen, sleep=sleep, clock=clock) if seen.is_terminal else Report(seen)
     with telling.part("its summary"):
-        context["ti"].xcom_push(key=SUMMARY, value=report.summary())
+        # Airflow masks what is logged, and not what is stored.
+        context["ti"].xcom_push(key=SUMMARY, value=redact(report.summary()))
     if client is not None and report.run.is_terminal and not telling.is_over:
         _push_picture(context, client, report, telling)
         with telling.part("its lineage"):
@@ -130,7 +132,7 @@ def _push_picture(context: Context, client: Client, report: Report, telling: _Te
         with telling.part("which node waited for which"):
             graph = read_graph(client, report.run.id, nodes)
     with telling.part("its picture in the tab dbt"):
-        for key, drawn in ((NODES, draw_nodes(report, graph)), (FAILURES, draw_failures(report))):
+        for key, drawn in ((NODES, draw_nodes(report, graph)), (FAILURES, draw_failures(report, redact))):
             if drawn:
                 context["ti"].xcom_push(key=key, value=drawn)
 

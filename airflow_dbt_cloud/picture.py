@@ -16,7 +16,7 @@ from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.nodes import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from airflow_dbt_cloud.graph import Graph
@@ -83,8 +83,12 @@ def draw_nodes(report: Report, graph: Graph | None = None) -> str:
     return _pack({"version": VERSION, "total": len(rows), "origin": written, "nodes": columns})
 
 
-def draw_failures(report: Report) -> str:
-    """Return what nodes say that failed, or that warn, and their SQL; empty if there are none."""
+def draw_failures(report: Report, mask: Callable[[Any], Any] = lambda failures: failures) -> str:
+    """
+    Return what nodes say that failed, or that warn, and their SQL; empty if there are none.
+
+    :param mask: returns it without what must not be stored.
+    """
     wanted = [row.node for row in _most_wanted(_rows(report), MOST_FAILURES) if row.rank < 2]
     failures = {
         cut(node.unique_id, LONGEST_NAME): {
@@ -94,7 +98,7 @@ def draw_failures(report: Report) -> str:
         }
         for node in wanted
     }
-    return _pack({"version": VERSION, "failures": failures}) if failures else ""
+    return _pack({"version": VERSION, "failures": mask(failures)}) if failures else ""
 
 
 def _rows(report: Report) -> list[Row]:

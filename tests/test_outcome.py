@@ -9,6 +9,7 @@ import pytest
 import responses
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowTaskTimeout, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.log import mask_secret
 from responses import matchers
 
 from airflow_dbt_cloud.console import Console
@@ -231,3 +232,17 @@ def test_a_run_that_goes_on(cloud, ti):
     tells(ti, Run(id=7, status=0))
     assert [call.request.url for call in cloud.calls if "artifacts" in call.request.url] == []
     assert ti.xcoms["dbt_cloud_run"]["status"] == "Running"
+
+
+def test_secrets_are_masked(cloud, ti, caplog):
+    """What Airflow masks in its logs is not stored either, and the token is nowhere."""
+    mask_secret("hunter22-of-the-warehouse")
+    words = "login failed: hunter22-of-the-warehouse, dbtc_of_an_outcome"
+    cloud.get(RUNS, json=envelope(run_steps=[{**STEP, "logs": f"00:00:01  {words}\n"}]))
+    failed = {**FAILED, "message": words, "compiled_code": words}
+    cloud.get(f"{RUNS}artifacts/run_results.json", json={"results": [failed]})
+    report = tells(ti, console=Console(RUN, log))
+    said = repr([ti.xcoms["dbt_cloud_run"], unpack(ti.xcoms["dbt_cloud_failures"])])
+    assert "login failed: ***, ***" in said
+    assert "hunter22" not in said
+    assert "dbtc_of_an_outcome" not in said + caplog.text + report.explanation
