@@ -59,7 +59,7 @@ def draw_nodes(report: Report, graph: Graph | None = None) -> str:
     Times are seconds since `origin`, the run's start. `total` says how many nodes there were; of more than
     20,000, those that failed are kept first.
 
-    :param graph: if it is known, each row says which rows it waits for: `parents`.
+    :param graph: if it is known, each row says which rows it waited for: `parents`.
     """
     rows = _rows(report)
     if not rows:
@@ -118,12 +118,16 @@ def _most_wanted(rows: Sequence[Row], most: int) -> list[Row]:
 
 
 def _parents(rows: Sequence[Row], graph: Graph) -> list[list[int]]:
-    """Return the numbers of the rows that each row waits for; a step waits for all of the one before."""
+    """Return the numbers of the rows that each row waited for."""
     parents: list[list[int]] = [[] for _ in rows]
-    for step in {row.step for row in rows}:
+    # A step begins when all of the one before has ended: its last node stands for all of them.
+    before: list[int] = []
+    for step in sorted({row.step for row in rows}):
         numbers = {row.node.unique_id: number for number, row in enumerate(rows) if row.step == step}
         for node, waits_for in graph.find_parents(numbers).items():
-            parents[numbers[node]] = sorted(numbers[parent] for parent in waits_for)
+            parents[numbers[node]] = sorted(numbers[parent] for parent in waits_for) or before
+        ends = {rows[number].node.finished_at: number for number in numbers.values()}
+        before = [ends[max(filter(None, ends))]] if any(ends) else before
     return parents
 
 

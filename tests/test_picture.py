@@ -95,18 +95,29 @@ def test_nothing():
 
 
 def test_parents():
-    """With a graph each row says which rows of its step it waits for."""
+    """With a graph each row says which rows of its step it waited for."""
     graph = Graph(
         {
             "model.ferry.dues": ("model.ferry.ephemeral", "model.ferry.ports"),
             "model.ferry.ephemeral": ("model.ferry.tickets",),
-            "test.ferry.unique": ("model.ferry.dues",),
         }
     )
-    first = [model("ports"), model("tickets"), model("dues")]
-    second = [model("dues"), Node("test.ferry.unique", "pass")]
-    drawn = unpack(draw_nodes(report(first, second), graph))
-    assert drawn["nodes"]["parents"] == [[], [], [0, 1], [], [3]]
+    drawn = unpack(draw_nodes(report([model("ports"), model("tickets"), model("dues")]), graph))
+    assert drawn["nodes"]["parents"] == [[], [], [0, 1]]
+
+
+def test_parents_of_a_later_step():
+    """What waited for nothing in its step waited for the end of the step before."""
+    graph = Graph({"test.ferry.unique": ("model.ferry.dues",), "model.ferry.dues": ("model.ferry.ports",)})
+    first = [
+        model("late", finished_at=START + timedelta(seconds=9)),
+        model("dues", finished_at=START + timedelta(seconds=3)),
+        model("skipped", "skipped"),
+    ]
+    silent = [model("ports"), model("dues")]
+    last = [Node("test.ferry.unique", "pass")]
+    drawn = unpack(draw_nodes(report(first, silent, last), graph))
+    assert drawn["nodes"]["parents"] == [[], [], [], [0], [3], [0]]
 
 
 def test_no_graph():
