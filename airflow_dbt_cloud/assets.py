@@ -51,7 +51,6 @@ LONGEST_CHAIN = 10
 # Seconds for all that has to be read, and for what may be missing of one retried run.
 PATIENCE = 120.0
 RETRIED_PATIENCE = 20.0
-# Not each `DbtCloudError`: one of them ends the wait of a task that is killed.
 TROUBLE = (DbtCloudApiError, DbtCloudUnreachable)
 # Airflow takes all events of a task in one request and one transaction, and some milliseconds for each.
 MOST_EVENTS = 5000

@@ -93,7 +93,7 @@ class Client:
         """
         Return a client that shares our sessions and repeats requests while there is time.
 
-        :param left: tells how many seconds a request has that is sent now.
+        :param left: tells how many seconds a request has that is sent now, and the reading of an artifact.
         """
         retries = replace(self._retries, left=left)
         return Client(self._credentials, retries=retries, transport=self._transport)
@@ -283,17 +283,24 @@ class Client:
         Parameters and errors are those of `stream_artifact`, and:
 
         :param limit: how many bytes to read at most.
-        :param clock: seconds that only grow; an artifact that is not whole after two minutes is given up.
+        :param clock: seconds that only grow. All tries together have two minutes, or what is left of the time
+            that `within` was told if that is less; only the last read of the socket may outlast them.
+        :raises DbtCloudUnreachable: also if it is not whole then.
         :raises DbtCloudAnswerTooLong: it has more bytes.
         :raises DbtCloudServerError: it is not JSON.
         """
         url, once = self._path(f"runs/{run_id}/artifacts/{quote(path)}"), self.once()
+        seconds = CALL_BOUND if self._retries.left is None else min(CALL_BOUND, self._retries.left())
+        if seconds <= 0:
+            reason = "there is no time left to read the artifact"
+            raise DbtCloudUnreachable("GET", url, reason, may_have_arrived=False)
+        deadline = clock() + seconds
 
         def read() -> bytearray:
             with once.stream_artifact(run_id, path, step=step) as pieces:
-                return _whole(pieces, url, limit, clock)
+                return _whole(pieces, url, limit, lambda: clock() > deadline, seconds)
 
-        content = self._retries.call(read, is_safe=True, bound=CALL_BOUND)
+        content = replace(self._retries, left=None).call(read, is_safe=True, bound=seconds)
         try:
             return json.loads(content.replace(self._credentials.token.encode(), b"***"))
         except (ValueError, RecursionError):
@@ -380,15 +387,17 @@ def _data(envelope: Mapping[str, Any], method: str, path: str) -> dict[str, Any]
     return item
 
 
-def _whole(pieces: Iterator[bytes], path: str, limit: int, clock: Callable[[], float]) -> bytearray:
-    content, deadline = bytearray(), clock() + CALL_BOUND
+def _whole(
+    pieces: Iterator[bytes], path: str, limit: int, is_over: Callable[[], bool], seconds: float
+) -> bytearray:
+    content = bytearray()
     for piece in pieces:
         content += piece
         if len(content) > limit:
             reason = f"the artifact is longer than {limit} bytes"
             raise DbtCloudAnswerTooLong("GET", path, reason, may_have_arrived=True)
-        if clock() > deadline:
-            reason = f"the artifact was not whole after {CALL_BOUND:.0f} s"
+        if is_over():
+            reason = f"the artifact was not whole after {seconds:.0f} s"
             raise DbtCloudUnreachable("GET", path, reason, may_have_arrived=True)
     return content
 

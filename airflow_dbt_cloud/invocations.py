@@ -69,18 +69,20 @@ def read_invocations(
     :param run: has ended, and holds its steps.
     :param sleep: takes seconds.
     :param clock: seconds that only grow.
-    :param patience: seconds for all that is not there yet, or fails, in all steps together.
+    :param patience: seconds for all steps together. The last step is asked for first: it is the one that
+        failed, if any did.
     """
     deadline = clock() + patience
     reading = _Reading(
         client.within(lambda: max(0.0, deadline - clock())), run.id, lambda: clock() >= deadline
     )
     begun = [step for step in run.steps if step.index > 0 and _has_begun(step)]
-    missing = reading.ask_for([step for step in begun if _verb_of(step) in DOING])
-    while missing and clock() + PAUSE <= deadline:
+    doing = [step for step in begun if _verb_of(step) in DOING]
+    missing = reading.ask_for(sorted(doing, key=lambda step: step.index, reverse=True))
+    while missing and clock() + PAUSE < deadline:
         sleep(PAUSE)
         missing = reading.ask_for(missing)
-    notes = [f"dbt Cloud has no results of {place_of(step)}." for step in missing]
+    notes = [f"dbt Cloud has no results of {place_of(step)}." for step in reversed(missing)]
     return list(_once_each(reading.found)), [*reading.notes, *notes]
 
 
@@ -112,21 +114,21 @@ class _Reading:
 
     def ask_for(self, steps: Iterable[Step]) -> list[Step]:
         """Ask once for the results of each step, and return those that may have some later."""
-        late = []
-        for step in steps:
+        late, waiting = [], list(steps)
+        while waiting and not self._is_over():
+            step = waiting.pop(0)
             try:
                 json = self._client.read_artifact(self._run_id, "run_results.json", step=step.index)
             except DbtCloudNotFound:
                 if not did_not_begin(step.logs):
                     late.append(step)
-            # Not each `DbtCloudError`: one of them ends the wait of a task that is killed.
             except (DbtCloudApiError, DbtCloudUnreachable) as error:
                 self.notes.append(f"The results of {place_of(step)} cannot be read. {error}")
-                if self._is_over():
-                    self.notes.append("No more results are asked for.")
-                    return []
             else:
                 self._keep(Invocation(step, Results.from_json(json)))
+        if waiting:
+            places = ", ".join(place_of(step) for step in reversed(waiting))
+            self.notes.append(f"There was no time to ask for the results of {places}.")
         return late
 
     def _keep(self, invocation: Invocation) -> None:

@@ -35,7 +35,7 @@ __all__ = ["SUMMARY", "Report", "read_report", "summarize_step"]
 # The XCom with the summary.
 SUMMARY = "dbt_cloud_run"
 
-# dbt Cloud saves artifacts some seconds after the run's end.
+# Seconds in which to read all results; dbt Cloud saves them some seconds after the run's end.
 PATIENCE = 20.0
 
 # How dbt begins what it says of a project that it cannot read.
@@ -65,9 +65,10 @@ def read_report(
 
     :param run: has ended, and holds its steps, its cause and who cancelled it (`include_related` run_steps,
         trigger and audit).
-    :param sleep: takes seconds; what it raises, to end the wait, is not held back.
+    :param sleep: takes seconds.
     :param clock: seconds that only grow.
-    :param patience: seconds for all that is not there yet, or fails, in all steps together.
+    :param patience: seconds for all steps together. What is not read by then is missing; the last step is
+        asked for first.
     """
     invocations, notes = read_invocations(client, run, sleep=sleep, clock=clock, patience=patience)
     if not run.steps:

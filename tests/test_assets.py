@@ -325,7 +325,7 @@ def test_retried_results_are_gone(scene):
     scene.run(6, row("sales"))
     scene.cloud.replace(responses.GET, f"{RUNS}/6/artifacts/run_results.json", status=404, json=NOT_FOUND)
     assert scene.emit(build(node("dues")), retrying=6).keys() == {uri("dues")}
-    assert scene.now == 20
+    assert scene.now == 18
     assert scene.log.warnings == [f"{LEFT_OUT % 6} dbt Cloud has no results of step 4 (`dbt build`)."]
 
 

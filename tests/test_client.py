@@ -596,6 +596,25 @@ def test_read_artifact_is_bounded_in_time(serve, make_credentials, answer):
         client.read_artifact(1, "a.json", clock=clock)
 
 
+@pytest.mark.parametrize(("left", "bound"), [(30.0, 30), (500.0, 120)])
+def test_read_artifact_within(serve, make_credentials, answer, left, bound):
+    """An artifact has the time that is left for it, and two minutes at most."""
+    server = serve(lambda *_: answer(body=b"1" * 2**20))
+    client = Client(make_credentials(server.url), retries=Retries(limit=1)).within(lambda: left)
+    # The deadline is made from the first of these.
+    times = iter([0.0, bound, bound + 1.0])
+    with pytest.raises(DbtCloudUnreachable, match=f"the artifact was not whole after {bound} s"):
+        client.read_artifact(1, "a.json", clock=lambda: next(times))
+    assert next(times, None) is None
+
+
+def test_read_artifact_without_time(dbt_cloud, client):
+    """An artifact for which there is no time is not asked for."""
+    with pytest.raises(DbtCloudUnreachable, match="there is no time left to read the artifact"):
+        client.within(lambda: 0.0).read_artifact(1, "a.json")
+    assert not dbt_cloud.calls
+
+
 def test_read_artifact_that_breaks_off(serve, make_credentials, answer):
     """An artifact that breaks off is asked for again, because nobody has seen the first half."""
     halves = iter([answer(body=b"[1,", content_length="6", connection="close")])
@@ -703,7 +722,7 @@ class Slow:
         self.seconds = seconds
         self.asked = 0
 
-    def request(self, method, path, **_):
+    def request(self, method, *_, **__):
         self.asked += 1
         self.now += self.seconds if method == "GET" else 0.0
         return {"data": {**RUN, "status": 3}}

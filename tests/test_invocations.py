@@ -7,7 +7,6 @@ import pytest
 import responses
 
 from airflow_dbt_cloud.client import Client
-from airflow_dbt_cloud.errors import DbtCloudWaitInterrupted
 from airflow_dbt_cloud.invocations import Invocation, find_last_step, place_of, read_invocations
 from airflow_dbt_cloud.models import Run, Step
 from airflow_dbt_cloud.nodes import Results
@@ -158,12 +157,12 @@ def test_results_that_come_late(bench):
     bench.has(4, results("four"))
     bench.has(5, results("five"), after=5.0)
     assert bench.read(step(4), step(5)) == ([(4, "four"), (5, "five")], [])
-    assert bench.asked == [4, 5, 5, 5, 5]
+    assert bench.asked == [5, 4, 5, 5, 5]
     assert bench.slept == [2.0, 2.0, 2.0]
 
 
 def test_results_that_never_come(bench):
-    """What does not come is given up after twenty seconds, however many steps it is, and named."""
+    """What does not come is given up within twenty seconds, however many steps it is, and named."""
     bench.has(5, results("five"))
     found, notes = bench.read(step(4), step(5), step(6, "dbt test"), step(7, "dbt test"))
     assert found == [(5, "five")]
@@ -172,7 +171,7 @@ def test_results_that_never_come(bench):
         "dbt Cloud has no results of step 6 (`dbt test`).",
         "dbt Cloud has no results of step 7 (`dbt test`).",
     ]
-    assert bench.now == 20.0
+    assert bench.now == 18.0
 
 
 def test_a_step_that_could_not_begin(bench):
@@ -204,25 +203,38 @@ def test_trouble(bench, status, body, words):
 
 
 def test_an_outage(bench):
-    """Once the time is over, a failure is the last question: who is away is not asked on and on."""
+    """Once the time is over, nothing more is asked for: who is away is not asked on and on."""
     bench.client, bench.delay = bench.client.once(), 8.0
-    for index in range(5, 40):
+    for index in range(4, 40):
         bench.has(index, b"", status=503)
-    bench.has(4, results("four"))
+    bench.has(39, results("last"))
     found, notes = bench.read(*(step(index) for index in range(4, 40)))
-    assert found == [(4, "four")]
-    assert bench.asked == [4, 5, 6]
+    assert found == [(39, "last")]
+    assert bench.asked == [39, 38, 37]
     assert len(notes) == 3
-    assert notes[-1] == "No more results are asked for."
+    assert notes[-1].startswith("There was no time to ask for the results of step 4 (`dbt build`), step 5")
 
 
-def test_patience_is_for_what_fails(bench):
-    """What is there is read, however long that takes."""
-    bench.delay = 60.0
-    for index in range(4, 10):
+def test_the_last_step_is_asked_first(bench):
+    """An early step that takes all the time does not hide what failed; the order is that of the steps."""
+    bench.delay = 15.0
+    for index in range(4, 8):
         bench.has(index, results(f"of {index}"))
-    found, notes = bench.read(*(step(index) for index in range(4, 10)))
-    assert ([index for index, _ in found], notes) == ([*range(4, 10)], [])
+    found, notes = bench.read(*(step(index) for index in range(4, 8)))
+    assert found == [(6, "of 6"), (7, "of 7")]
+    assert bench.asked == [7, 6]
+    assert notes == [
+        "There was no time to ask for the results of step 4 (`dbt build`), step 5 (`dbt build`)."
+    ]
+
+
+def test_late_results_without_time(bench):
+    """What was not there is not asked for again when the time is over, and named."""
+    bench.delay = 12.0
+    bench.has(4, results("four"))
+    found, notes = bench.read(step(4), step(5))
+    assert (found, bench.asked) == ([(4, "four")], [5, 4])
+    assert notes == ["dbt Cloud has no results of step 5 (`dbt build`)."]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, 7, "x", {"results": []}, {"results": {}}, {"metadata": []}])
@@ -230,21 +242,6 @@ def test_other_json(bench, body):
     """JSON that is no run_results.json is a note."""
     bench.has(4, body)
     assert bench.read(step()) == ([], ["The results of step 4 (`dbt build`) are not what dbt writes."])
-
-
-def test_who_ends_the_wait(bench):
-    """What the pause raises, because the task is killed, is not taken for trouble."""
-
-    def pause(seconds):
-        raise DbtCloudWaitInterrupted(Run(1, 20), f"after {seconds} s")
-
-    run = Run(1, 20, steps=(step(),))
-    with pytest.raises(DbtCloudWaitInterrupted):
-        read_invocations(bench.client, run, sleep=pause, clock=lambda: 0.0, patience=20.0)
-    bench.has(4, b"", status=503)
-    client = Client(bench.client._credentials, retries=Retries(sleep=pause))
-    with pytest.raises(DbtCloudWaitInterrupted):
-        read_invocations(client, run, sleep=pause, clock=lambda: 0.0, patience=20.0)
 
 
 @pytest.mark.parametrize(("status", "is_blamed"), [(10, False), (20, True), (30, True), (3, True)])

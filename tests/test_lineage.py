@@ -167,7 +167,7 @@ def emit(client, dbt_cloud, ti, log):
     """Return the function under test, with all that it needs; `before` happens after the report is read."""
 
     def emit(before=lambda: None, **options):
-        report = read_report(client, dbt_cloud.run, patience=0)
+        report = read_report(client, dbt_cloud.run, patience=1.0)
         dbt_cloud.mocked.calls.reset()
         before()
         emit_lineage({"ti": ti}, client, report, log, **options)
@@ -435,7 +435,7 @@ def test_the_bound(dbt_cloud, emit, sent, log):
     manifest = dbt_cloud.artifacts[index, "manifest.json"]
     dbt_cloud.artifacts[index, "manifest.json"] = lambda: goes_on.wait() and manifest
     dbt_cloud.ran("dbt build", "built")
-    emit(bound=0.0)
+    emit(bound=0.2)
     ((level, line),) = log.lines
     assert (level, "(in 0 events): it takes longer than 0 s" in line) == ("warning", True)
     goes_on.set()

@@ -83,7 +83,7 @@ def test_read_report(make_credentials):
     assert [node.name for node in read.failed] == ["port_dues"]
     assert read.notes == ("dbt Cloud has no results of step 6 (`dbt test`).",)
     assert read.summary()["notes"] == [*read.notes]
-    assert slept == [2.0, 2.0]
+    assert slept == [2.0]
 
 
 def test_a_run_without_steps(make_credentials):
