@@ -257,12 +257,12 @@ class Client:
         Yield the bytes of an artifact in pieces, in constant memory.
 
         :param path: as `list_artifacts` says it, `run_results.json`.
-        :param step: the index of the run's step that wrote it, from 1; default the last one that did.
+        :param step: the index of the run's step that wrote it, from 1; None or 0 is the last one that did.
         :raises DbtCloudNotFound: there is none, or not yet: dbt Cloud saves artifacts some seconds after the
             run has ended.
         :raises DbtCloudUnreachable: also in the midst of the bytes: what came before is not whole.
         """
-        return self._stream(f"runs/{run_id}/artifacts/", path, {} if step is None else {"step": str(step)})
+        return self._stream(f"runs/{run_id}/artifacts/", path, {"step": str(step)} if step else {})
 
     def stream_job_artifact(self, job_id: int, path: str) -> AbstractContextManager[Iterator[bytes]]:
         """Yield the bytes of an artifact of the job's latest run that has any, as `stream_artifact` does."""

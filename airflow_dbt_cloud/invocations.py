@@ -3,8 +3,9 @@ The steps of a run that ended, and what dbt did in each that ran it.
 
 The results are asked for by step, because without one dbt Cloud tells only the last. They are saved some
 seconds after the end, so that what is not there is asked for again; and a step that wrote none shows those
-of an earlier one, which are told apart by dbt's own id of the invocation. What cannot be had is a note in
-words, never an error.
+of an earlier one, which are told apart by dbt's own id of the invocation, and by its command if that does
+nothing. Of a run without steps the last results are taken for those of its last command. What cannot be had
+is a note in words, never an error.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING
 from airflow_dbt_cloud.errors import DbtCloudApiError, DbtCloudNotFound, DbtCloudUnreachable
 from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.last_words import did_not_begin
-from airflow_dbt_cloud.models import DbtCloudJobRunStatus
+from airflow_dbt_cloud.models import DbtCloudJobRunStatus, Step
 from airflow_dbt_cloud.nodes import Results, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_dbt_cloud.client import Client
-    from airflow_dbt_cloud.models import Run, Step
+    from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.nodes import Node
 
 __all__ = ["Invocation", "find_last_step", "place_of", "read_invocations"]
@@ -36,11 +37,12 @@ DOING = frozenset({"build", "clone", "retry", "run", "run-operation", "seed", "s
 COMMANDS = DOING | {"compile", "deps", "docs", "list", "ls", "parse", "show", "source"}
 COMMAND = re.compile(r"Invoke dbt with `(.*)`", re.DOTALL)
 LONGEST_COMMAND = 100
+LAST_COMMAND = "the last command"
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A step that ran dbt, and what dbt did in it."""
+    """A step that ran dbt, and what dbt did in it; a step that dbt Cloud does not tell has no index."""
 
     step: Step
     results: Results
@@ -66,7 +68,7 @@ def read_invocations(
     """
     Return the invocations of dbt that did something, in order, and notes on what is missing.
 
-    :param run: has ended, and holds its steps.
+    :param run: has ended, and holds its steps if they can be had.
     :param sleep: takes seconds.
     :param clock: seconds that only grow.
     :param patience: seconds for all steps together. The last step is asked for first: it is the one that
@@ -76,9 +78,7 @@ def read_invocations(
     reading = _Reading(
         client.within(lambda: max(0.0, deadline - clock())), run.id, lambda: clock() >= deadline
     )
-    begun = [step for step in run.steps if step.index > 0 and _has_begun(step)]
-    doing = [step for step in begun if _verb_of(step) in DOING]
-    missing = reading.ask_for(sorted(doing, key=lambda step: step.index, reverse=True))
+    missing = reading.ask_for(sorted(_find_doing(run), key=lambda step: step.index, reverse=True))
     while missing and clock() + PAUSE < deadline:
         sleep(PAUSE)
         missing = reading.ask_for(missing)
@@ -99,6 +99,8 @@ def place_of(step: Step) -> str:
     match = COMMAND.fullmatch(step.name)
     words = " ".join(plain(match[1] if match else step.name).split())
     name = cut(words, LONGEST_COMMAND)
+    if not step.index:
+        return name
     return f"step {step.index} (`{name}`)" if match else f"step {step.index} ({name})"
 
 
@@ -138,6 +140,15 @@ class _Reading:
             self.found.append(invocation)
 
 
+def _find_doing(run: Run) -> list[Step]:
+    """Return the steps whose results are to be read; one that stands for all if none is known."""
+    if not run.steps:
+        last = Step(0, 0, LAST_COMMAND, run.status, started_at=run.started_at)
+        return [last] if _has_begun(last) else []
+    begun = (step for step in run.steps if step.index > 0 and _has_begun(step))
+    return [step for step in begun if _verb_of(step) in DOING]
+
+
 def _has_begun(step: Step) -> bool:
     ended = {DbtCloudJobRunStatus.SUCCESS, DbtCloudJobRunStatus.ERROR}
     return step.status in ended or step.started_at is not None
@@ -150,10 +161,10 @@ def _verb_of(step: Step) -> str:
 
 
 def _once_each(found: list[Invocation]) -> Iterator[Invocation]:
-    """Yield the invocations in the order of their steps, without those that an earlier step has shown."""
+    """Yield the invocations in the order of their steps, without those of another step that one has shown."""
     seen = {""}
     for invocation in sorted(found, key=lambda invocation: invocation.step.index):
-        name = invocation.results.invocation_id
-        if name not in seen or not name:
+        name, command = invocation.results.invocation_id, invocation.results.command
+        if (name not in seen or not name) and (command in DOING or not command):
             yield invocation
         seen.add(name)

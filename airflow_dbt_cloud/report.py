@@ -64,7 +64,7 @@ def read_report(
     Ask dbt Cloud what a run did.
 
     :param run: has ended, and holds its steps, its cause and who cancelled it (`include_related` run_steps,
-        trigger and audit).
+        trigger and audit). If it holds no steps, the report is of its last command.
     :param sleep: takes seconds.
     :param clock: seconds that only grow.
     :param patience: seconds for all steps together. What is not read by then is missing; the last step is
@@ -72,7 +72,8 @@ def read_report(
     """
     invocations, notes = read_invocations(client, run, sleep=sleep, clock=clock, patience=patience)
     if not run.steps:
-        notes.append("dbt Cloud tells no steps of the run.")
+        known = " Only the nodes of its last command are known." if invocations else ""
+        notes.append(f"dbt Cloud tells no steps of the run.{known}")
     return Report(run, tuple(invocations), tuple(notes))
 
 
@@ -123,12 +124,14 @@ class Report:
         The step, and what the nodes say that failed in it, five at most; or what dbt said when no node ran.
         Empty if nothing is known, or if there is nothing to explain.
         """
-        step = find_last_step(self.run)
-        if self.run.is_success or step is None:
+        if self.run.is_success:
             return ""
         for invocation in reversed(self.invocations):
             if invocation.failed:
                 return "\n".join(_blame(invocation))
+        step = find_last_step(self.run)
+        if step is None:
+            return ""
         place = place_of(step)
         if self.run.status == DbtCloudJobRunStatus.CANCELLED:
             ended = sum(not node.is_skipped for node in self.nodes)

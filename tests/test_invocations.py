@@ -48,15 +48,15 @@ class Bench:
         self.slept.append(seconds)
         self.now += seconds
 
-    def read(self, *steps, patience=20.0):
-        run = Run(1, 10, steps=steps)
+    def read(self, *steps, patience=20.0, status=10):
+        run = Run(1, status, steps=steps)
         found, notes = read_invocations(
             self.client, run, sleep=self.sleep, clock=lambda: self.now, patience=patience
         )
         return [(each.step.index, each.results.invocation_id) for each in found], notes
 
     def _answer(self, request):
-        index = int(request.params["step"])
+        index = int(request.params.get("step", 0))
         self.asked.append(index)
         self.now += self.delay
         after, status, body = self.files.get(index, (0.0, 404, "{}"))
@@ -150,6 +150,30 @@ def test_results_without_an_id(bench):
     bench.has(4, results(""))
     bench.has(5, results(""))
     assert bench.read(step(4), step(5)) == ([(4, ""), (5, "")], [])
+
+
+@pytest.mark.parametrize(
+    ("command", "is_kept"),
+    [("build", True), ("run-operation", True), ("", True), ("compile", False), ("generate", False)],
+)
+def test_results_of_another_command(bench, command, is_kept):
+    """What a step shows of a command that does nothing is not what the step did."""
+    bench.has(5, {**results("five"), "args": {"which": command}})
+    assert bench.read(step(4, "dbt compile"), step(5, status=20)) == ([(5, "five")] if is_kept else [], [])
+
+
+def test_no_steps(bench):
+    """Of a run whose steps are not known the last results are asked for, also if they come late."""
+    bench.has(0, results("last"), after=3.0)
+    assert bench.read() == ([(0, "last")], [])
+    assert bench.asked == [0, 0, 0]
+
+
+def test_no_steps_and_no_results(bench):
+    """Nothing is known of a run without steps and results; one that never began is not asked about."""
+    assert bench.read(patience=1.0) == ([], ["dbt Cloud has no results of the last command."])
+    assert bench.read(status=30) == ([], [])
+    assert bench.asked == [0]
 
 
 def test_results_that_come_late(bench):

@@ -149,7 +149,7 @@ def test_picture_without_a_manifest(cloud, ti, caplog):
 
 def test_no_nodes(cloud, ti):
     """A run without nodes has no picture, and no manifest is asked for."""
-    cloud.get(RUNS, json=envelope(run_steps=[]))
+    cloud.get(RUNS, json=envelope(run_steps=[{**STEP, "name": "Clone git repository"}]))
     tells(ti)
     assert set(ti.xcoms) == {"dbt_cloud_run"}
     assert len(cloud.calls) == 1

@@ -87,9 +87,23 @@ def test_read_report(make_credentials):
 
 
 def test_a_run_without_steps(make_credentials):
-    """A run whose steps are not known has a report that says so."""
-    read = read_report(Client(make_credentials()), Run(1, ERROR), sleep=pytest.fail)
-    assert read == Report(Run(1, ERROR), notes=("dbt Cloud tells no steps of the run.",))
+    """A run whose steps are not known has a report of its last command, and says so."""
+    with responses.RequestsMock() as dbt_cloud:
+        query = [responses.matchers.query_param_matcher({})]
+        dbt_cloud.get(f"{RUNS}1/artifacts/run_results.json", json=sample("model_error"), match=query)
+        read = read_report(Client(make_credentials()), Run(1, ERROR), sleep=pytest.fail)
+    assert read.notes == (
+        "dbt Cloud tells no steps of the run. Only the nodes of its last command are known.",
+    )
+    assert [node.name for node in read.failed] == ["port_dues"]
+    assert "nodes failed in the last command, " in read.explanation
+    assert any("port_dues" in line for line in read.table())
+
+
+def test_a_run_without_steps_and_results(make_credentials):
+    """A run of which nothing is known has a report that says so."""
+    read = read_report(Client(make_credentials()), Run(1, CANCELLED), sleep=pytest.fail)
+    assert read == Report(Run(1, CANCELLED), notes=("dbt Cloud tells no steps of the run.",))
     assert (read.table(), read.explanation, read.failure) == ([], "", DbtCloudRunFailed)
 
 

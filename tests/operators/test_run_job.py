@@ -884,7 +884,9 @@ def test_resumed(cloud, stats):
 def test_resumed_after_its_end(cloud, parameters):
     """A run that succeeded while nobody watched is a success, and is neither waited for nor deferred."""
     looked_up = leaves(cloud, status=10)
-    seen = cloud.get(f"{ACCOUNT}/runs/7/", json=envelope({**STARTED, "status": 10}))
+    cloning = {"id": 1, "index": 1, "name": "Clone git repository", "status": 10}
+    ended = {**STARTED, "status": 10, "run_steps": [cloning]}
+    seen = cloud.get(f"{ACCOUNT}/runs/7/", json=envelope(ended))
     ti = SecondTry()
     assert run(operator(**parameters), ti) == 7
     assert looked_up.call_count == 2
