@@ -37,6 +37,8 @@ DOING = frozenset({"build", "clone", "retry", "run", "run-operation", "seed", "s
 COMMANDS = DOING | {"compile", "deps", "docs", "list", "ls", "parse", "show", "source"}
 COMMAND = re.compile(r"Invoke dbt with `(.*)`", re.DOTALL)
 LONGEST_COMMAND = 100
+# A node has some kilobytes, most of them its SQL. While it is read, a file takes 3.5 times its size in memory.
+MOST_BYTES = 2**27
 LAST_COMMAND = "the last command"
 
 
@@ -120,7 +122,9 @@ class _Reading:
         while waiting and not self._is_over():
             step = waiting.pop(0)
             try:
-                json = self._client.read_artifact(self._run_id, "run_results.json", step=step.index)
+                json = self._client.read_artifact(
+                    self._run_id, "run_results.json", step=step.index, limit=MOST_BYTES
+                )
             except DbtCloudNotFound:
                 if not did_not_begin(step.logs):
                     late.append(step)

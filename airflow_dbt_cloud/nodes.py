@@ -51,7 +51,8 @@ class Node:
 
     `status` is dbt's word in lower case; `seconds` is dbt's `execution_time`; `rows` is None where the
     warehouse does not say, and so is `failures` but for tests. `message` is free of colours. Of a seed,
-    `relation_name` is empty.
+    `relation_name` is empty. `compiled_code` is kept of what failed or warns: a large project's has many
+    megabytes, and nobody reads the rest.
     """
 
     unique_id: str
@@ -73,9 +74,11 @@ class Node:
         starts = [time for phase in timing if (time := fields.time(phase, "started_at"))]
         ends = [time for phase in timing if (time := fields.time(phase, "completed_at"))]
         rows = _count(fields.member(json, "adapter_response").get("rows_affected"))
+        status = _line(json, "status").lower()
+        is_wanted = status not in GOOD or status == "warn"
         return cls(
             unique_id=_line(json, "unique_id"),
-            status=_line(json, "status").lower(),
+            status=status,
             message=fields.plain(fields.text(json, "message")).strip(),
             seconds=_seconds(json.get("execution_time")),
             started_at=min(starts, default=None),
@@ -85,7 +88,7 @@ class Node:
             rows=None if rows is None or rows < 0 else rows,
             failures=_count(json.get("failures")),
             relation_name=_line(json, "relation_name"),
-            compiled_code=fields.text(json, "compiled_code"),
+            compiled_code=fields.text(json, "compiled_code") if is_wanted else "",
         )
 
     @property

@@ -210,7 +210,7 @@ def test_a_step_that_could_not_begin(bench):
         (403, b"{}", "answered 403 Forbidden"),
         (500, b"<html>", "answered 500 Internal Server Error"),
         (200, b"<html>", "the artifact is not JSON"),
-        (200, b"[" * (2**25 + 1), "the artifact is longer than 33554432 bytes"),
+        (200, b"[" * (2**27 + 1), "the artifact is longer than 134217728 bytes"),
         (302, b"", "answered 302 Found"),
     ],
 )
@@ -224,6 +224,12 @@ def test_trouble(bench, status, body, words):
     assert words in note
     assert found == [(5, "five")]
     assert more == []
+
+
+def test_results_of_a_large_project(bench):
+    """Results of more than 32 MiB are read."""
+    bench.has(4, results(compiled_code="x" * 2**25))
+    assert bench.read(step(4)) == ([(4, "abc")], [])
 
 
 def test_an_outage(bench):

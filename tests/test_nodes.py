@@ -394,3 +394,12 @@ def test_samples_tell_nothing_of_the_machine():
         text = path.read_text(encoding="utf-8")
         assert '"env": {}' in text
         assert not {word for word in ("/tmp", "/home", "/root", "/work", "Users") if word in text}  # noqa: S108
+
+
+@pytest.mark.parametrize(
+    "status", sorted({*GOOD, "error", "fail", "runtime error", "partial success", "odd"})
+)
+def test_compiled_code(status):
+    """The SQL of a node is kept if somebody may want to look at it: it failed, or it warns."""
+    node = Node.from_json({"status": status.title(), "compiled_code": "select 1"})
+    assert node.compiled_code == ("select 1" if node.is_failed or node.is_warning else "")
