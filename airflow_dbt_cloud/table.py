@@ -1,9 +1,9 @@
 """
 A table of nodes for a task's log: what failed, and why, then what warns, then the rest, the slowest first.
 
-It has fifty rows at most, fifteen of them for nodes that are well, and under each node that failed its
-message, of eleven lines at most. What dbt skipped has no rows but one line, in which models come before
-tests.
+It has fifty rows at most, fifteen of them for nodes that are well, or five if others failed, and under each
+of these its message, of eleven lines at most. What dbt skipped has no rows but one line, in which models come
+before tests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Row", "lay_out"]
 
 MOST_ROWS = 50
-MOST_WELL = 15
+MOST_WELL, MOST_WELL_BESIDE_FAILURES = 15, 5
 MOST_SKIPPED = 10
 LONGEST_WORD = 20
 LONGEST_NAME = 120
@@ -50,7 +50,8 @@ def lay_out(rows: Sequence[Row]) -> list[str]:
         return []
     ranked = sorted((row for row in rows if not row.node.is_skipped), key=_rank)
     odd = sum(row.is_blamed or row.node.is_warning for row in ranked)
-    room = min(MOST_ROWS, odd + MOST_WELL)
+    well = MOST_WELL_BESIDE_FAILURES if any(row.is_blamed for row in ranked) else MOST_WELL
+    room = min(MOST_ROWS, odd + well)
     shown, rest = ranked[:room], ranked[room:]
     noun = "node" if len(rows) == 1 else "nodes"
     work = sum(row.node.seconds for row in rows)

@@ -94,8 +94,11 @@ class Narrator:
             if not UNTOLD.search(text) and not (is_console and self._only and not self._only.search(text)):
                 self._say(f"    {CLOCK.sub('    ', text)}")
         self._log_lines[try_number] = len(told)
-        if try_number not in self.runs and "job_run_id" in self._airflow.xcom_keys(*self.dag_run, task_id):
-            self.runs[try_number] = self._airflow.xcom(*self.dag_run, task_id, "job_run_id")
+        if "job_run_id" in self._airflow.xcom_keys(*self.dag_run, task_id):
+            run_id = self._airflow.xcom(*self.dag_run, task_id, "job_run_id")
+            # A try that has just begun shows that of the try before.
+            if run_id not in self.runs.values():
+                self.runs[try_number] = run_id
 
 
 def count_nodes(results: Sequence[Mapping[str, Any]]) -> str:

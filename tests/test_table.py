@@ -83,7 +83,7 @@ def test_what_a_step_survived_is_not_first():
 
 
 def test_many_nodes():
-    """Of many nodes what failed comes first, then the fifteen slowest, and a line that counts the others."""
+    """Of many nodes what failed comes first, then the five slowest, and a line that counts the others."""
     rows = [row(f"model.harbour.m{number}", seconds=number) for number in range(60)]
     rows += [
         row("model.harbour.bad", "error", 0.0),
@@ -92,9 +92,15 @@ def test_many_nodes():
     lines = lay_out(rows)
     assert lines[2].split() == ["error", "model", "bad"]
     assert lines[3].split() == ["success", "59.00", "model", "m59"]
-    assert len(lines) == 1 + 1 + 1 + 15 + 1 + 1
-    assert lines[-2] == "… and 45 more: 45 success"
+    assert len(lines) == 1 + 1 + 1 + 5 + 1 + 1
+    assert lines[-2] == "… and 55 more: 55 success"
     assert lines[-1] == f"skipped: {', '.join(f't{number}' for number in range(10))}, and 5 more"
+
+
+def test_many_that_are_well():
+    """Of many nodes that are all well there are the fifteen slowest."""
+    lines = lay_out([row(f"model.harbour.m{number}", seconds=number) for number in range(60)])
+    assert len(lines) == 1 + 1 + 15 + 1
 
 
 def test_many_that_failed():
@@ -128,15 +134,15 @@ def test_odd_nodes(fields):
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.iterdir()), ids=lambda path: path.stem)
 def test_samples(path):
-    """Of what real dbt writes, each node is in the table, in columns, and nothing is coloured."""
+    """Of what real dbt writes, each node that matters is in the table, in columns, and nothing is coloured."""
     nodes = Results.from_json(json.loads(path.read_text(encoding="utf-8"))).nodes
     header, titles, *lines = lay_out([Row(node, 4, node.is_failed) for node in nodes])
     assert header.startswith(f"{len(nodes)} node")
-    column = titles.index("node")
+    column, all_are_well = titles.index("node"), not any(node.is_failed for node in nodes)
     for node in nodes:
         if node.is_skipped:
             assert node.name in lines[-1]
-        else:
+        elif all_are_well or node.is_failed or node.is_warning:
             assert any(
                 line[column:] == node.name and line.split()[0] == node.status.split()[0] for line in lines
             )
