@@ -134,7 +134,7 @@ def test_odd_nodes(fields):
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.iterdir()), ids=lambda path: path.stem)
 def test_samples(path):
-    """Of what real dbt writes, each node that matters is in the table, in columns, and nothing is coloured."""
+    """Of what real dbt writes, each node that matters is in the table, and nothing is coloured."""
     nodes = Results.from_json(json.loads(path.read_text(encoding="utf-8"))).nodes
     header, titles, *lines = lay_out([Row(node, 4, node.is_failed) for node in nodes])
     assert header.startswith(f"{len(nodes)} node")
