@@ -65,9 +65,12 @@ def make_application() -> FastAPI:
     async def look(key: Key) -> Response:
         task = _found(key, await run_in_threadpool(find_task, key, keys=(RUN_ID,)))
         try:
-            return _answer(await live.see(subject_of(task)))
+            subject = subject_of(task)
         except Unseen as error:
             return _answer(unseen(str(error)))
+        if subject is None:
+            raise HTTPException(404, "The task has no dbt Cloud run yet.")
+        return _answer(await live.see(subject))
 
     @app.get("/static/{version}/{name:path}")
     def serve(version: str, name: str) -> Response:

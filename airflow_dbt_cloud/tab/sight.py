@@ -72,18 +72,17 @@ class Sight:
     note: str = ""
 
 
-def subject_of(task: Task) -> Subject:
+def subject_of(task: Task) -> Subject | None:
     """
-    Return the run that a task follows.
+    Return the run that a task follows, None if it has none yet.
 
-    :raises Unseen: it has none, or what Airflow stores of the task does not tell.
+    :raises Unseen: what Airflow stores of the task cannot be understood.
     """
     conn_id, account_id = task.rendered.get("dbt_cloud_conn_id"), task.rendered.get("account_id")
     is_operator = "job_id" in task.rendered
     run_id = task.xcoms.get(RUN_ID) if is_operator else task.rendered.get("run_id")
     if not isinstance(conn_id, str) or run_id is None:
-        msg = "The task has no dbt Cloud run yet."
-        raise Unseen(msg)
+        return None
     try:
         return Subject(
             run_id=parse_id("the run's id", run_id),

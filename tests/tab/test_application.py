@@ -9,6 +9,7 @@ from airflow_dbt_cloud import __version__
 from airflow_dbt_cloud.tab.keys import TaskKey
 
 SUMMARY = {"version": 1, "run_id": 7, "status": "Error", "url": "https://ab123.us1.dbt.com/runs/7/"}
+CONNECTED = {"dbt_cloud_conn_id": "nowhere", "job_id": 9}
 SECRET = TaskKey("secret", "manual__1", "build")
 QUIET = TaskKey("quiet", "manual__1", "build")
 
@@ -69,8 +70,8 @@ def test_a_task_of_somebody_else(airflow, browse, key):
 @pytest.mark.parametrize("route", ["api", "live"])
 def test_permissions(airflow, browse, key, route):
     """Nobody is told anything without logging in, and nobody of a DAG that he may not see."""
-    airflow.add(key)
-    airflow.add(SECRET)
+    for each in (key, SECRET):
+        airflow.add(each, {"job_run_id": 7}, CONNECTED)
     assert browse(path(key, route), "").status_code == 401
     assert browse(path(SECRET, route), "").status_code == 401
     assert browse(path(SECRET, route), "Bob").status_code == 403
@@ -80,7 +81,7 @@ def test_permissions(airflow, browse, key, route):
 
 def test_permission_to_read_logs(airflow, browse):
     """Whoever may not read the logs of a DAG does not see the console either."""
-    airflow.add(QUIET)
+    airflow.add(QUIET, {"job_run_id": 7}, CONNECTED)
     assert browse(path(QUIET)).status_code == 200
     assert browse(path(QUIET, "live")).status_code == 403
     assert browse(path(QUIET, "live"), "Ada").status_code == 200
@@ -131,17 +132,27 @@ def test_no_try(airflow, browse, key):
     assert browse(path(key, try_number=2**40)).status_code == 422
 
 
-def test_live(airflow, browse, key):
-    """A task without a run says so."""
+def test_no_run_yet(airflow, browse, key):
+    """A task without a run has nothing to look at."""
     airflow.add(key, state="running")
-    assert browse(path(key, "live")).json() == {
+    answer = browse(path(key, "live"))
+    assert (answer.status_code, answer.json()["detail"]) == (404, "The task has no dbt Cloud run yet.")
+
+
+def test_live(airflow, browse, key):
+    """What cannot be seen of a run that goes is said in a sentence, and the answer keeps its shape."""
+    airflow.add(key, {"job_run_id": 7}, CONNECTED, state="running")
+    answer = browse(path(key, "live"))
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    seen = answer.json()
+    assert "nowhere" in seen.pop("message")
+    assert seen == {
         "version": 1,
         "status": None,
         "seen_at": None,
         "is_stale": False,
         "steps": [],
         "console": "",
-        "message": "The task has no dbt Cloud run yet.",
     }
 
 

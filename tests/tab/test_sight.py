@@ -97,16 +97,26 @@ def test_subject_of_a_sensor(key):
         ({}, {"job_run_id": 7}),
         (OPERATOR, {}),
         (OPERATOR, {"job_run_id": None}),
-        (OPERATOR, {"job_run_id": "../../accounts"}),
-        (OPERATOR, {"job_run_id": {"a": 1}}),
         ({**OPERATOR, "dbt_cloud_conn_id": None}, {"job_run_id": 7}),
-        ({**OPERATOR, "account_id": "x"}, {"job_run_id": 7}),
         ({**SENSOR, "run_id": None}, {}),
-        ({**SENSOR, "run_id": "{{ x }}"}, {}),
     ],
 )
 def test_no_subject(key, rendered, xcoms):
-    """Where it is not known which run it is, there is nothing to see, and a sentence says so."""
+    """A task that has not begun, or has no run yet, has nothing to look at."""
+    assert subject_of(task(key, rendered, xcoms)) is None
+
+
+@pytest.mark.parametrize(
+    ("rendered", "xcoms"),
+    [
+        (OPERATOR, {"job_run_id": "../../accounts"}),
+        (OPERATOR, {"job_run_id": {"a": 1}}),
+        ({**OPERATOR, "account_id": "x"}, {"job_run_id": 7}),
+        ({**SENSOR, "run_id": "{{ x }}"}, {}),
+    ],
+)
+def test_an_odd_subject(key, rendered, xcoms):
+    """Where it cannot be told which run it is, there is nothing to see, and a sentence says so."""
     with pytest.raises(Unseen, match=r"\w+"):
         subject_of(task(key, rendered, xcoms))
 
