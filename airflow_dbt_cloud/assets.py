@@ -58,7 +58,9 @@ MOST_EVENTS = 5000
 LONGEST_URI = 1500
 MOST_NAMED = 50
 LEFT_OUT = "No asset events for what dbt Cloud run %s built before it was retried, or for some of it. %s"
+MAY_MISS = "Asset events may be missing for what dbt Cloud run %s built. %s"
 NO_MANIFEST = "No asset events: the manifest of dbt Cloud run %s does not tell what it should. %s"
+TIME_IS_OVER = "There was no time left to ask."
 
 # A quote within a quoted part is doubled.
 PART = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[(?:[^\]]|\]\])+\]|[^."`\[\]]+)'
@@ -138,7 +140,8 @@ def emit_assets(
     """
     Hand Airflow an asset event for each model, seed and snapshot that a run built, or a run that it retries.
 
-    What several of these runs built counts once, as the last one's. Takes two minutes at most.
+    What several of these runs built counts once, as the last one's. Takes two minutes at most, after which no
+    further request begins.
 
     :param context: that of the task's `execute` or `execute_complete`.
     :param report: what the run did.
@@ -150,8 +153,11 @@ def emit_assets(
     builds = _find_builds(report)
     for earlier in reading.retried(report.run):
         builds = {**_find_builds(earlier), **builds}
-    if not builds:
+    if report.notes or not report.invocations:
+        log.warning(MAY_MISS, report.run.id, " ".join(report.notes) or "No results of dbt are known.")
+    elif not builds:
         log.info("dbt Cloud run %s is not known to have built anything: no asset events.", report.run.id)
+    if not builds:
         return
     # Of a seed dbt writes nowhere else what its relation is.
     nodes = {unique_id for unique_id, build in builds.items() if not build.node.relation_name}
@@ -188,6 +194,9 @@ class _Reading:
         for _ in range(LONGEST_CHAIN):
             if (run_id := run.retrying_run_id) is None:
                 return
+            if not self._left():
+                self._log.warning(LEFT_OUT, run_id, TIME_IS_OVER)
+                return
             try:
                 run = self._client.get_run(run_id, include_related=("run_steps",))
             except TROUBLE as error:
@@ -204,6 +213,9 @@ class _Reading:
 
     def manifest(self, run: Run, nodes: Collection[str]) -> Manifest:
         """Return the adapter and the relations of these nodes; without an adapter all else is of no use."""
+        if not self._left():
+            self._log.warning(NO_MANIFEST, run.id, TIME_IS_OVER)
+            return Manifest()
         try:
             with self._client.stream_artifact(run.id, "manifest.json") as pieces:
                 manifest = Manifest.from_pieces(takewhile(lambda _: self._left() > 0, pieces), nodes)

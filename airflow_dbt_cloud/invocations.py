@@ -37,7 +37,7 @@ DOING = frozenset({"build", "clone", "retry", "run", "run-operation", "seed", "s
 COMMANDS = DOING | {"compile", "deps", "docs", "list", "ls", "parse", "show", "source"}
 COMMAND = re.compile(r"Invoke dbt with `(.*)`", re.DOTALL)
 LONGEST_COMMAND = 100
-# A node has some kilobytes, most of them its SQL. While it is read, a file takes 3.5 times its size in memory.
+# A node has some kilobytes, most of them its SQL. While it is read, a file takes 3.5 times its size.
 MOST_BYTES = 2**27
 LAST_COMMAND = "the last command"
 

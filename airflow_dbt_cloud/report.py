@@ -1,8 +1,8 @@
 """
 What a run that has ended did: for the task's log, for XCom, and for the error that the task ends with.
 
-All of it is best effort and bounded: what cannot be fetched or understood is missing from the report, which
-says so in its notes, and never hides how the run ended.
+All of it is best effort and bounded in time: what cannot be fetched by then, or understood, is missing from
+the report, which says so in its notes, and never hides how the run ended.
 """
 
 from __future__ import annotations

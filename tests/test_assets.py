@@ -1,6 +1,7 @@
 """What dbt built becomes asset events, once each, and nothing that it did not build does."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ SAMPLES = Path(__file__).parent / "samples" / "run_results"
 RUNS = "https://ab123.us1.dbt.com/api/v2/accounts/7/runs"
 NOT_FOUND = {"status": {"code": 404, "user_message": "Not found."}, "data": None}
 LEFT_OUT = "No asset events for what dbt Cloud run %s built before it was retried, or for some of it."
+MAY_MISS = "Asset events may be missing for what dbt Cloud run 7 built."
 ALIAS = AssetAlias("dbt_cloud/nightly/build")
 
 RELATIONS = {
@@ -131,7 +133,7 @@ class Scene:
     def sleep(self, seconds):
         self.now += seconds
 
-    def emit(self, *invocations, retrying=None):
+    def emit(self, *invocations, retrying=None, notes=()):
         """Emit what run 7 has built, and return the events' extras by URI."""
         run = Run(id=7, status=10, href="https://ab123.us1.dbt.com/runs/7/", retrying_run_id=retrying)
         context = {
@@ -139,7 +141,7 @@ class Scene:
             "ti": SimpleNamespace(dag_id="nightly", task_id="build"),
             "outlet_events": self.events,
         }
-        report = make_report(run, *invocations)
+        report = replace(make_report(run, *invocations), notes=notes)
         emit_assets(context, self.client, report, self.log, sleep=self.sleep, clock=lambda: self.now)
         events = self.events[ALIAS].asset_alias_events
         assert {event.dest_asset_key.name for event in events} == {
@@ -376,6 +378,42 @@ def test_time_is_over(scene):
     scene.cloud.add_callback(responses.GET, f"{RUNS}/7/artifacts/manifest.json", callback=answer)
     assert scene.emit(build(node("dues")), retrying=6) == {}
     assert len(scene.log.warnings) == 1
+
+
+def test_time_is_over_in_the_chain(scene):
+    """A retried run that takes all the time is the last that is asked for, and the WARNINGs say so."""
+    scene.manifest()
+    scene.run(5, row("ports"))
+    scene.run(6, row("sales"), retrying=5)
+    results = json.dumps({"args": {"which": "build"}, "results": [row("sales")]})
+
+    def answer(_):
+        scene.now += 200
+        return 200, {}, results
+
+    scene.cloud.remove(responses.GET, f"{RUNS}/6/artifacts/run_results.json")
+    scene.cloud.add_callback(responses.GET, f"{RUNS}/6/artifacts/run_results.json", callback=answer)
+    assert scene.emit(build(node("dues")), retrying=6) == {}
+    assert [call.request.url for call in scene.cloud.calls if "/5/" in call.request.url] == []
+    left_out, no_manifest = scene.log.warnings
+    assert left_out == f"{LEFT_OUT % 5} There was no time left to ask."
+    assert no_manifest.endswith("run 7 does not tell what it should. There was no time left to ask.")
+
+
+@pytest.mark.parametrize("built", [[], [build(node("dues"))]])
+def test_results_are_missing(scene, built):
+    """Where not all results could be read, a WARNING says that events may be missing, and why."""
+    scene.manifest()
+    why = ("dbt Cloud has no results of step 5 (`dbt build`).", "Nor of another.")
+    assert scene.emit(*built, notes=why).keys() == ({uri("dues")} if built else set())
+    assert scene.log.warnings == [f"{MAY_MISS} {' '.join(why)}"]
+
+
+def test_no_results(scene):
+    """A run none of whose results are known is a WARNING."""
+    assert scene.emit() == {}
+    assert scene.log.warnings == [f"{MAY_MISS} No results of dbt are known."]
+    assert scene.log.infos == []
 
 
 def test_most_events(scene):
