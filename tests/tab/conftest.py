@@ -21,7 +21,8 @@ def key():
     return KEY
 
 
-@pytest.fixture(scope="session")
+# Not for longer: other tests want nothing of this configuration.
+@pytest.fixture(scope="module")
 def _schema(tmp_path_factory):
     """Let this process have a database of its own, with all of Airflow's tables."""
     from airflow import models, settings
@@ -153,7 +154,7 @@ def airflow(_schema):
     airflow.clean()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _server(_schema):
     """Mount the tab as Airflow's API server does."""
     from airflow.api_fastapi.app import init_auth_manager, purge_cached_app
