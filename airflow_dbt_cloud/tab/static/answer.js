@@ -1,0 +1,125 @@
+/**
+ * What the plugin's routes tell of a task, as the pictures need it.
+ *
+ * The contract has a version, and a page may be older or younger than the server: nothing that is missing or
+ * odd breaks a reader, it makes a poorer picture.
+ */
+
+import { address, member, number, objects, items, text, time } from "./fields.js";
+import { readNodes, unpack } from "./nodes.js";
+
+const VERSION = 1;
+
+// What the task writes behind a run's cause to know the run again.
+const MARKER = /\s*\[airflow:[0-9a-f]+:[\d.]+\]\s*$/;
+
+/** Read all that is known of a task; nodes and failures are unpacked. */
+export async function readAnswer(json) {
+  const answer = member(json), task = member(answer.task), notes = items(answer.notes).map(text).filter(Boolean);
+  if (number(answer.version) > VERSION) notes.push("This page is older than the server: load it again.");
+  const [nodes, failures] = await Promise.all([
+    unpacked(answer.nodes, "The nodes", notes),
+    unpacked(answer.failures, "The failures' messages", notes),
+  ]);
+  return {
+    isOurs: answer.is_ours !== false,
+    task: { state: text(task.state), tryNumber: number(task.try_number) },
+    run: typeof answer.run === "object" && answer.run !== null ? readRun(answer.run) : null,
+    nodes: nodes && readNodes(nodes),
+    failures: readFailures(failures),
+    history: objects(answer.history).map(readEarlierRun),
+    others: objects(answer.others).map(readTask),
+    notes,
+  };
+}
+
+/** Read what is stored of a run. */
+export function readRun(json) {
+  return {
+    id: text(json.run_id),
+    jobId: text(json.job_id),
+    environmentId: text(json.environment_id),
+    url: address(json.url),
+    status: text(json.status),
+    message: text(json.status_message),
+    cause: text(json.cause).replace(MARKER, ""),
+    createdAt: time(json.created_at),
+    startedAt: time(json.started_at),
+    finishedAt: time(json.finished_at),
+    seconds: number(json.duration),
+    branch: text(json.git_branch),
+    sha: text(json.git_sha),
+    dbtVersion: text(json.dbt_version),
+    counts: Object.entries(member(json.counts)).filter(([, count]) => number(count)),
+    steps: objects(json.steps).map(readStep),
+    failed: objects(json.failed).map(readFailed),
+  };
+}
+
+/** Read what is known of a run while it goes. */
+export function readLive(json) {
+  const live = member(json);
+  return {
+    status: text(live.status),
+    seenAt: time(live.seen_at),
+    isStale: live.is_stale === true,
+    steps: objects(live.steps).map(readStep),
+    console: text(live.console),
+    message: text(live.message),
+  };
+}
+
+function readStep(json) {
+  return {
+    index: number(json.index),
+    name: text(json.name),
+    status: text(json.status),
+    startedAt: time(json.started_at),
+    seconds: number(json.seconds),
+  };
+}
+
+function readFailed(json) {
+  return { id: text(json.unique_id), status: text(json.status).toLowerCase(), message: text(json.message) };
+}
+
+function readFailures(json) {
+  const failures = Object.entries(member(member(json).failures));
+  return new Map(failures.map(([id, failure]) => [id, readFailure(member(failure))]));
+}
+
+function readFailure(json) {
+  return { message: text(json.message), code: text(json.code), relation: text(json.relation) };
+}
+
+function readEarlierRun(json) {
+  return {
+    dagRunId: text(json.dag_run_id),
+    mapIndex: number(json.map_index) ?? -1,
+    tryNumber: number(json.try_number),
+    url: address(json.url),
+    status: text(json.status),
+    startedAt: time(json.started_at),
+    seconds: number(json.duration),
+    slowest: objects(json.slowest).map((node) => ({ id: text(node.unique_id), seconds: number(node.seconds) })),
+  };
+}
+
+function readTask(json) {
+  return {
+    taskId: text(json.task_id),
+    mapIndex: number(json.map_index) ?? -1,
+    state: text(json.state),
+    url: address(json.url),
+  };
+}
+
+async function unpacked(packed, what, notes) {
+  if (!text(packed)) return null;
+  try {
+    return await unpack(packed);
+  } catch (error) {
+    notes.push(`${what} cannot be read: ${error.message}.`);
+    return null;
+  }
+}

@@ -1,0 +1,59 @@
+/** What is shown of a task: what is stored of its run and what is seen of it now, put together. */
+
+import { readRun } from "./answer.js";
+import { findCriticalPath } from "./critical_path.js";
+import { findSlow, runsBefore, usualDuration } from "./history.js";
+import { readProgress } from "./progress.js";
+import { isTerminal } from "./statuses.js";
+
+/** Return what there is to show; `run` and `nodes` may be null. */
+export function makePicture({ answer, live }, ids) {
+  const { task, history, failures } = answer;
+  const run = live ? runNow(answer.run ?? readRun({}), live) : answer.run;
+  const nodes = answer.nodes ?? (live ? progressOf(run, live) : null);
+  const mapIndex = Number.parseInt(ids.mapIndex ?? "-1", 10);
+  const runs = runsBefore(history, { ...ids, mapIndex: Number.isNaN(mapIndex) ? -1 : mapIndex, tryNumber: task.tryNumber });
+  return {
+    run,
+    nodes,
+    failed: failedOf(run, nodes, failures),
+    path: nodes ? findCriticalPath(nodes) : [],
+    runs,
+    usual: usualDuration(runs),
+    slow: nodes ? findSlow(nodes, runs) : new Map(),
+  };
+}
+
+/** The step that is going; null if none is known. */
+export function stepNow(run) {
+  return run.steps.findLast((step) => step.startedAt !== null && !isTerminal(step.status)) ?? null;
+}
+
+/** The line of a dbt message that says what is wrong: the one below "Database Error in model …". */
+export function gist(message) {
+  const lines = message.split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines.find((line) => !/^\w+ Error(?: in .*)?:?$/.test(line)) ?? lines[0] ?? "";
+}
+
+function runNow(run, live) {
+  const steps = live.steps.length ? live.steps : run.steps;
+  const startedAt = run.startedAt ?? steps.find((step) => step.startedAt !== null)?.startedAt ?? null;
+  const isOver = isTerminal(live.status) || live.seenAt === null || startedAt === null;
+  const seconds = isOver ? run.seconds : (live.seenAt - startedAt) / 1000;
+  return { ...run, status: live.status || run.status, steps, startedAt, seconds };
+}
+
+function progressOf(run, live) {
+  const stepStart = stepNow(run)?.startedAt ?? null;
+  const nodes = readProgress(live.console, { stepStart, runStart: run.startedAt ?? stepStart, now: live.seenAt });
+  return nodes.count ? nodes : null;
+}
+
+function failedOf(run, nodes, failures) {
+  if (run?.failed.length) return run.failed;
+  const rows = nodes ? [...nodes.ids.keys()].filter((row) => nodes.kinds[row] === "failed") : [];
+  return rows.map((row) => {
+    const id = nodes.ids[row];
+    return { id, status: nodes.statuses[row], message: failures.get(id)?.message ?? "" };
+  });
+}

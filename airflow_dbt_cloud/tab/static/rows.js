@@ -1,0 +1,80 @@
+/** Which rows of a table are shown: those that a person asked for, in the order asked for, and now in view. */
+
+import { KINDS } from "./statuses.js";
+
+/** What nothing is filtered by. */
+export const EVERYTHING = { statuses: new Set(), types: new Set(), words: "", isOnPath: false };
+
+/** By what rows are sorted at first: what needs attention, then what took long. */
+export const ATTENTION = { key: "status", isDescending: false };
+
+// What is sorted by first wants the largest on top.
+const LARGEST_FIRST = new Set(["seconds", "rows", "factor"]);
+
+/** Return the rows of the nodes that pass a filter; `path` is the critical path. */
+export function pick(nodes, filter, path = []) {
+  const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = filter.isOnPath ? path : nodes.ids.keys();
+  const picked = [];
+  for (const row of rows) {
+    if (filter.statuses.size && !filter.statuses.has(nodes.statuses[row])) continue;
+    if (filter.types.size && !filter.types.has(nodes.types[row])) continue;
+    const id = nodes.ids[row].toLowerCase();
+    if (words.every((word) => id.includes(word))) picked.push(row);
+  }
+  return picked;
+}
+
+/** Return the rows sorted; what is not known comes last. `slow` tells by what factor a row grew slow. */
+export function sortRows(nodes, rows, { key, isDescending }, slow = new Map()) {
+  const sign = isDescending ? -1 : 1, compare = comparisonOf(nodes, key, slow);
+  return [...rows].sort((one, other) => compare(one, other, sign) || longestFirst(nodes, one, other) || one - other);
+}
+
+/** Return the order after a click on a column's head. */
+export function nextOrder(order, key) {
+  return { key, isDescending: order.key === key ? !order.isDescending : LARGEST_FIRST.has(key) };
+}
+
+/** Return how many rows there are of each word in a column, most first. */
+export function countWords(column) {
+  const counts = new Map();
+  for (const word of column) counts.set(word, (counts.get(word) ?? 0) + 1);
+  return [...counts].sort(([one, few], [other, many]) => many - few || one.localeCompare(other));
+}
+
+/**
+ * Return the first row to draw, and the one after the last: those in view and as many again on either side.
+ *
+ * `top` is where the table's first row is, in pixels below the top of what is in view, `height` pixels high.
+ */
+export function windowOf({ top, height, rowHeight, count, step = 8 }) {
+  const first = Math.floor((-top - height) / rowHeight / step) * step;
+  const last = Math.ceil((-top + 2 * height) / rowHeight / step) * step;
+  return [Math.min(Math.max(0, first), count), Math.max(0, Math.min(last, count))];
+}
+
+function comparisonOf(nodes, key, slow) {
+  if (key === "name") return (one, other, sign) => sign * compareTexts(nodes.names[one], nodes.names[other]);
+  if (key === "type") return (one, other, sign) => sign * compareTexts(nodes.types[one], nodes.types[other]);
+  if (key === "status") return (one, other, sign) => sign * (rankOf(nodes, one) - rankOf(nodes, other));
+  const value = { seconds: (row) => nodes.seconds[row], rows: (row) => nodes.rows[row], factor: (row) => slow.get(row)?.factor };
+  return (one, other, sign) => compareNumbers(value[key](one) ?? NaN, value[key](other) ?? NaN, sign);
+}
+
+function compareTexts(one, other) {
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+function rankOf(nodes, row) {
+  return KINDS.indexOf(nodes.kinds[row]);
+}
+
+function compareNumbers(one, other, sign) {
+  if (Number.isNaN(one) || Number.isNaN(other)) return Number.isNaN(one) - Number.isNaN(other);
+  return sign * (one - other);
+}
+
+function longestFirst(nodes, one, other) {
+  return compareNumbers(nodes.seconds[one], nodes.seconds[other], -1);
+}

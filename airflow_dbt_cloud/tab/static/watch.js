@@ -1,0 +1,98 @@
+/**
+ * Asks for what is known of a task: once, and again every 5 s while its run goes and somebody looks.
+ *
+ * While the run goes the live route is asked, which is cheap; what is stored is read again once a minute, and
+ * each time when the run has ended or is not there yet. A question that failed is told beside the last
+ * answer, and asked again unless that is of no use. After `stop` nothing is asked or told.
+ */
+
+import { readAnswer, readLive } from "./answer.js";
+import { answerUrl, ask, liveUrl } from "./api.js";
+import { isGoing, isTerminal } from "./statuses.js";
+
+/** How often is asked, in milliseconds. */
+export const INTERVAL = 5000;
+
+const TURNS_PER_ANSWER = 12;
+
+export class Watch {
+  #abort = new AbortController();
+  #known = { answer: null, live: null, trouble: "", isLive: false };
+  #turns = 0;
+  #timer = null;
+
+  /** `tell` gets all that is known, whenever that changes; `page` is the document. */
+  constructor(ids, tryNumber, tell, { page = globalThis.document, fetch = globalThis.fetch } = {}) {
+    this.ids = ids;
+    this.tryNumber = tryNumber;
+    this.tell = tell;
+    this.page = page;
+    this.fetch = (...request) => fetch(...request);
+  }
+
+  /** Ask for the first time. */
+  start() {
+    this.page.addEventListener("visibilitychange", this.#onVisibility, { signal: this.#abort.signal });
+    return this.#turn();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#abort.abort();
+  }
+
+  #onVisibility = () => {
+    if (this.#timer === "due" && !this.page.hidden) this.#turn();
+  };
+
+  async #turn() {
+    this.#timer = null;
+    this.#known.trouble = "";
+    let isFinal = false;
+    try {
+      await this.#look();
+    } catch (error) {
+      this.#known.trouble = error.message;
+      isFinal = error.isFinal ?? false;
+    }
+    if (this.#abort.signal.aborted) return;
+    const { answer } = this.#known;
+    this.#known.isLive = !isFinal && (answer === null || isFollowed(answer));
+    if (this.#known.isLive) this.#timer = setTimeout(() => this.#whenSeen(), INTERVAL);
+    this.tell({ ...this.#known });
+  }
+
+  #whenSeen() {
+    if (this.page.hidden) this.#timer = "due";
+    else this.#turn();
+  }
+
+  async #look() {
+    const { answer, live } = this.#known;
+    if (!answer || !live || isTerminal(live.status) || this.#turns % TURNS_PER_ANSWER === 0) {
+      this.#known.answer = await readAnswer(await this.#ask(answerUrl(this.ids, this.tryNumber)));
+    }
+    this.#turns += 1;
+    this.#known.live = isFollowed(this.#known.answer) ? await this.#askLive() : null;
+  }
+
+  // That the live route has no answer is no reason to hide what is stored, or was seen before.
+  async #askLive() {
+    try {
+      return readLive(await this.#ask(liveUrl(this.ids)));
+    } catch (error) {
+      // There is no run yet.
+      if (error.status === 404) return null;
+      this.#known.trouble = error.message;
+      return this.#known.live;
+    }
+  }
+
+  #ask(url) {
+    return ask(url, { signal: this.#abort.signal, fetch: this.fetch });
+  }
+}
+
+function isFollowed({ isOurs, task, run }) {
+  return isOurs && isGoing(task.state) && !(run && isTerminal(run.status));
+}
