@@ -29,9 +29,6 @@ function AirflowDbtCloudTab({ dagId, runId, taskId, mapIndex }) {
     h(Boundary, { key: JSON.stringify(ids) }, h(Page, { ids })));
 }
 
-// What the tab is called is also the name of the global that Airflow looks for.
-globalThis.dbt = globalThis.AirflowDbtCloudTab;
-
 class Boundary extends Component {
   state = { error: null };
 
