@@ -69,7 +69,7 @@ class Graph:
                 return cls({node: _texts(parents) for node, parents in found.items()})
         return cls()
 
-    def find_parents(self, nodes: Collection[str]) -> dict[str, set[str]]:
+    def find_parents(self, nodes: Collection[str], *, tests_first: bool = False) -> dict[str, set[str]]:
         """
         Return for each of these nodes the nearest ones among them that it waits for.
 
@@ -77,6 +77,7 @@ class Graph:
         (an ephemeral model, one that was not selected) still puts them in order.
 
         :param nodes: that can be looked into fast.
+        :param tests_first: whether nodes wait for tests as well, as `dbt build` lets them.
         """
         found: dict[str, set[str]] = {}
         for start in nodes:
@@ -91,7 +92,27 @@ class Graph:
                 else:
                     found[node].update(*(found[parent] for parent in parents if parent not in nodes))
                     ahead.pop()
-        return {node: found[node] for node in nodes}
+        parents_of = {node: found[node] for node in nodes}
+        return _with_tests(parents_of) if tests_first else parents_of
+
+
+def _with_tests(parents: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Let a node wait for its unit tests, and for the tests of what it reads and of nothing else."""
+    waits_for = {node: {*names} for node, names in parents.items()}
+    tests: dict[str, list[str]] = {}
+    for test, models in parents.items():
+        if test.startswith("unit_test."):
+            waits_for[test] = set[str]().union(*(parents[model] for model in models))
+            for model in models:
+                waits_for[model].add(test)
+        elif test.startswith("test."):
+            for model in models:
+                tests.setdefault(model, []).append(test)
+    for node, names in parents.items():
+        if not node.startswith(("test.", "unit_test.")):
+            near = {test for name in names for test in tests.get(name, ())}
+            waits_for[node].update(test for test in near if parents[test] <= names)
+    return waits_for
 
 
 def _find(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:

@@ -78,7 +78,7 @@ def draw_nodes(report: Report, graph: Graph | None = None) -> str:
         "step": [row.step for row in wanted],
     }
     if graph is not None and graph.parents:
-        columns["parents"] = _parents(wanted, graph)
+        columns["parents"] = _parents(wanted, report, graph)
     written = origin.isoformat() if origin else None
     return _pack({"version": VERSION, "total": len(rows), "origin": written, "nodes": columns})
 
@@ -117,14 +117,15 @@ def _most_wanted(rows: Sequence[Row], most: int) -> list[Row]:
     return [rows[number] for number in sorted(numbers)]
 
 
-def _parents(rows: Sequence[Row], graph: Graph) -> list[list[int]]:
+def _parents(rows: Sequence[Row], report: Report, graph: Graph) -> list[list[int]]:
     """Return the numbers of the rows that each row waited for."""
+    commands = {invocation.step.index: invocation.results.command for invocation in report.invocations}
     parents: list[list[int]] = [[] for _ in rows]
     # A step begins when all of the one before has ended: its last node stands for all of them.
     before: list[int] = []
-    for step in sorted({row.step for row in rows}):
+    for step, command in sorted(commands.items()):
         numbers = {row.node.unique_id: number for number, row in enumerate(rows) if row.step == step}
-        for node, waits_for in graph.find_parents(numbers).items():
+        for node, waits_for in graph.find_parents(numbers, tests_first=command == "build").items():
             parents[numbers[node]] = sorted(numbers[parent] for parent in waits_for) or before
         ends = {rows[number].node.finished_at: number for number in numbers.values()}
         before = [ends[max(filter(None, ends))]] if any(ends) else before

@@ -109,6 +109,43 @@ def test_nearest_parents():
     }
 
 
+BUILD = {
+    "seed.ferry.ports": (),
+    "model.ferry.dues": ("seed.ferry.ports",),
+    "model.ferry.margin": ("model.ferry.dues", "model.ferry.sailings"),
+    "model.ferry.sailings": (),
+    "test.ferry.unique_ports": ("seed.ferry.ports",),
+    "test.ferry.unique_dues": ("model.ferry.dues",),
+    "test.ferry.dues_of_sailings": ("model.ferry.dues", "model.ferry.sailings"),
+    "test.ferry.dues_of_ports": ("model.ferry.dues", "seed.ferry.ports"),
+    "unit_test.ferry.dues.no_tariff": ("model.ferry.dues",),
+}
+
+
+def test_tests_first():
+    """In a build a node waits for its unit tests, and for the tests of what it reads and of nothing else."""
+    found = Graph(BUILD).find_parents(BUILD, tests_first=True)
+    assert found["model.ferry.dues"] == {
+        "seed.ferry.ports",
+        "test.ferry.unique_ports",
+        "unit_test.ferry.dues.no_tariff",
+    }
+    assert found["model.ferry.margin"] == {
+        "model.ferry.dues",
+        "model.ferry.sailings",
+        "test.ferry.unique_dues",
+        "test.ferry.dues_of_sailings",
+    }
+    assert found["unit_test.ferry.dues.no_tariff"] == {"seed.ferry.ports"}
+    assert found["test.ferry.unique_dues"] == {"model.ferry.dues"}
+
+
+def test_tests_at_any_time():
+    """Elsewhere nothing waits for a test."""
+    found = Graph(BUILD).find_parents(BUILD)
+    assert found == {node: {*parents} for node, parents in BUILD.items()}
+
+
 def test_a_circle():
     """Nodes that wait for each other, which dbt does not allow, keep nobody waiting."""
     graph = Graph({"a": ("b",), "b": ("c",), "c": ("b", "d"), "d": ()})

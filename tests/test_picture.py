@@ -120,6 +120,16 @@ def test_parents_of_a_later_step():
     assert drawn["nodes"]["parents"] == [[], [], [], [0], [3], [0]]
 
 
+def test_parents_in_a_build():
+    """A build's nodes wait for tests as well."""
+    graph = Graph({"test.ferry.unique": ("model.ferry.ports",), "model.ferry.dues": ("model.ferry.ports",)})
+    nodes = model("ports"), Node("test.ferry.unique", "pass"), model("dues")
+    for command, parents in (("build", [0, 1]), ("run", [0])):
+        results = Results(command=command, nodes=nodes)
+        made = Report(Run(1, SUCCESS), (Invocation(Step(4, 4, "", SUCCESS), results),))
+        assert unpack(draw_nodes(made, graph))["nodes"]["parents"] == [[], [0], parents]
+
+
 def test_no_graph():
     """Where the graph is not known nothing is said of parents."""
     assert "parents" not in unpack(draw_nodes(report([model("ports")]), Graph()))["nodes"]
