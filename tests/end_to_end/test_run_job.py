@@ -88,10 +88,10 @@ def test_link_while_running(stack):
 
     run_id = stack.airflow.xcom(*dag_run, "build", "job_run_id")
     stack.airflow.set_task_state(*dag_run, "build", "failed")
-    stack.wait_for_run(run_id, 30, within=20)
+    stack.wait_for_run(run_id, 30, within=60)
     wait_until(
         lambda: "a person ended the task (its state is failed)" in stack.log(dag_run, "build"),
-        within=20,
+        within=60,
         what="The task's log to tell why the run was cancelled",
     )
 
@@ -101,7 +101,7 @@ def test_clear_while_running(stack):
     dag_run = stack.run("one_job", job_id=stack.slow_job)
     first = stack.wait_for_xcom(dag_run, "build", "job_run_id")
     stack.airflow.clear(*dag_run, "build")
-    stack.wait_for_run(first, 30, within=20)
+    stack.wait_for_run(first, 30, within=60)
     wait_until(
         lambda: (
             stack.airflow.task(*dag_run, "build")["try_number"] == 2
@@ -113,7 +113,7 @@ def test_clear_while_running(stack):
     second = stack.airflow.xcom(*dag_run, "build", "job_run_id")
     assert stack.client.get_run(second).status_name in {"Queued", "Starting", "Running"}
     stack.airflow.set_task_state(*dag_run, "build", "failed")
-    stack.wait_for_run(second, 30, within=20)
+    stack.wait_for_run(second, 30, within=60)
 
 
 def test_execution_timeout(stack):
@@ -121,7 +121,7 @@ def test_execution_timeout(stack):
     dag_run = stack.run("one_job_with_a_limit", job_id=stack.slow_job)
     stack.wait_for_task(dag_run, "build", "failed")
     run_id = stack.airflow.xcom(*dag_run, "build", "job_run_id")
-    stack.wait_for_run(run_id, 30, within=20)
+    stack.wait_for_run(run_id, 30, within=60)
     assert "because the task's execution_timeout is over" in stack.log(dag_run, "build")
 
 
