@@ -15,7 +15,8 @@ const MARKER = /\s*\[airflow:[0-9a-f]+:[\d.]+\]\s*$/;
 
 /** Read all that is known of a task; nodes and failures are unpacked. */
 export async function readAnswer(json) {
-  const answer = member(json), task = member(answer.task), notes = items(answer.notes).map(text).filter(Boolean);
+  const answer = member(json), task = member(answer.task);
+  const notes = items(answer.notes).map(text).filter(Boolean);
   if (number(answer.version) > VERSION) notes.push("This page is older than the server: load it again.");
   const [nodes, failures] = await Promise.all([
     unpacked(answer.nodes, "The nodes", notes),
@@ -50,7 +51,8 @@ export function readRun(json) {
     branch: text(json.git_branch),
     sha: text(json.git_sha),
     dbtVersion: text(json.dbt_version),
-    counts: Object.entries(member(json.counts)).filter(([, count]) => number(count)),
+    counts: Object.entries(member(json.counts ?? json.nodes)).filter(([, count]) => number(count)),
+    failedCount: number(json.failed_count) ?? 0,
     steps: objects(json.steps).map(readStep),
     failed: objects(json.failed).map(readFailed),
   };
@@ -101,8 +103,12 @@ function readEarlierRun(json) {
     status: text(json.status),
     startedAt: time(json.started_at),
     seconds: number(json.duration),
-    slowest: objects(json.slowest).map((node) => ({ id: text(node.unique_id), seconds: number(node.seconds) })),
+    slowest: objects(json.slowest).map(readSlowest),
   };
+}
+
+function readSlowest(json) {
+  return { id: text(json.unique_id), seconds: number(json.seconds) };
 }
 
 function readTask(json) {

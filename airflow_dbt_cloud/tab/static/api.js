@@ -46,16 +46,21 @@ export async function ask(url, { signal, fetch = globalThis.fetch } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refusal("Airflow cannot be reached.");
   }
-  if (!answer.ok) throw new Refusal(REASONS[answer.status] ?? `Airflow answered ${answer.status}.`, answer.status);
+  const { ok, status } = answer;
+  if (!ok) throw new Refusal(REASONS[status] ?? `Airflow answered ${status}.`, status);
   try {
     return await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal("Airflow answered with something else than JSON.", answer.status);
+    throw new Refusal("Airflow answered with something else than JSON.", status);
   }
 }
 
-function pathOf({ dagId, runId, taskId, mapIndex }) {
-  const index = /^\d+$/.test(mapIndex ?? "") ? mapIndex : "-1";
-  return [dagId, runId, taskId, index].map((id) => encodeURIComponent(id)).join("/");
+/** The index of a mapped task; -1 of any other, however Airflow says so. */
+export function indexOf({ mapIndex }) {
+  return /^\d+$/.test(mapIndex ?? "") ? mapIndex : "-1";
+}
+
+function pathOf(ids) {
+  return [ids.dagId, ids.runId, ids.taskId, indexOf(ids)].map((id) => encodeURIComponent(id)).join("/");
 }

@@ -15,7 +15,8 @@ const AXIS_HEIGHT = 26, LABELS_WIDTH = 34;
 const MOST_HEIGHT = 320, THICKEST = 22, THINNEST = 3;
 // Steps between the axis' labels, in seconds, that a clock has.
 const INCREMENTS = [
-  0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400,
+  0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30,
+  60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400,
 ];
 // A bar is at least so wide, in pixels, so that it can be seen; one that failed is wider.
 const NARROWEST = 1, NARROWEST_FAILED = 3;
@@ -38,7 +39,9 @@ export class Chart {
 
   /** Draw nodes; `picked` are the rows that are not dimmed, or null for all; `path` is the critical path. */
   show({ nodes, picked, path }) {
-    if (this.#picture?.nodes !== nodes) this.#picture = { nodes, lanes: assignLanes(nodes), end: lastEnd(nodes) };
+    if (this.#picture?.nodes !== nodes) {
+      this.#picture = { nodes, lanes: assignLanes(nodes), end: lastEnd(nodes) };
+    }
     Object.assign(this.#picture, { picked: picked && new Set(picked), path });
     if (!this.#plot) this.#make();
     this.#zoomTo(this.#zoom);
@@ -91,6 +94,7 @@ export class Chart {
     if (size.height !== this.#plot.height || size.width !== this.#plot.width) this.#plot.setSize(size);
     this.#plot.setScale("x", this.#zoom ?? { min: 0, max: end });
     this.onZoom(!isAll);
+    this.onPoint(-1);
   }
 
   #make() {
@@ -102,10 +106,22 @@ export class Chart {
       ...this.#size,
       padding: [0, 12, 0, 0],
       legend: { show: false },
-      cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false }, bind: { dblclick: () => null } },
+      cursor: {
+        y: false,
+        points: { show: false },
+        drag: { x: true, y: false, setScale: false },
+        bind: { dblclick: () => null },
+      },
       scales: { x: { time: false }, y: { range: () => [0, lanes().length || 1], dir: -1 } },
       axes: [
-        { ...axis, grid, size: AXIS_HEIGHT, space: 70, incrs: INCREMENTS, values: (_, splits) => splits.map(stopwatch) },
+        {
+          ...axis,
+          grid,
+          size: AXIS_HEIGHT,
+          space: 70,
+          incrs: INCREMENTS,
+          values: (_, splits) => splits.map(stopwatch),
+        },
         {
           ...axis,
           grid: { show: false },
@@ -133,10 +149,10 @@ export class Chart {
   }
 
   #select(plot) {
-    if (plot.select.width < CLICK_DISTANCE) return;
-    const [min, max] = [plot.select.left, plot.select.left + plot.select.width].map((x) => plot.posToVal(x, "x"));
+    const { left, width } = plot.select;
+    if (width < CLICK_DISTANCE) return;
     plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-    this.#zoomTo({ min, max });
+    this.#zoomTo({ min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") });
   }
 
   #listen(over) {
@@ -193,8 +209,8 @@ export class Chart {
 
   // What failed comes last, on top of its neighbours.
   #barsBetween({ min, max }, scale) {
-    const { nodes, lanes } = this.#picture, thickness = this.#thickness, gap = thickness > 8 ? 2 : thickness > 4 ? 1 : 0;
-    const bars = [], failed = [];
+    const { nodes, lanes } = this.#picture, bars = [], failed = [];
+    const thickness = this.#thickness, gap = thickness > 8 ? 2 : thickness > 4 ? 1 : 0;
     for (const [lane, rows] of lanes.rows.entries()) {
       for (const row of rows) {
         const start = nodes.starts[row], end = endOf(nodes, row);
@@ -203,8 +219,8 @@ export class Chart {
         const isFailed = nodes.kinds[row] === "failed";
         const length = (end - start) * scale - (gap ? 0.5 : 0);
         const width = Math.max(length, isFailed ? NARROWEST_FAILED : NARROWEST);
-        const bar = { row, x: (start - min) * scale, y: lane * thickness + gap / 2, width, height: thickness - gap };
-        (isFailed ? failed : bars).push(bar);
+        const x = (start - min) * scale, y = lane * thickness + gap / 2;
+        (isFailed ? failed : bars).push({ row, x, y, width, height: thickness - gap });
       }
     }
     return [...bars, ...failed];
@@ -227,24 +243,35 @@ export class Chart {
       const left = Math.max(x, 0), letters = Math.floor((width - (left - x) - 8) / LETTER_WIDTH);
       if (letters < FEWEST_LETTERS || (picked && !picked.has(row))) continue;
       const name = this.#picture.nodes.names[row];
-      ctx.fillText(name.length > letters ? `${name.slice(0, letters - 1)}…` : name, left + 4, y + height / 2 + 0.5);
+      const said = name.length > letters ? `${name.slice(0, letters - 1)}…` : name;
+      ctx.fillText(said, left + 4, y + height / 2 + 0.5);
     }
   }
 
   // A line below each bar, and one from the end of each to the start of the next.
   #drawPath(ctx, path, nodes, xOf) {
     const thickness = this.#thickness, { of } = this.#picture.lanes;
-    const points = path.map((row) => [xOf(nodes.starts[row]), xOf(endOf(nodes, row)), (of[row] + 1) * thickness - 1]);
+    const lines = path.map((row) => ({
+      start: xOf(nodes.starts[row]),
+      end: xOf(endOf(nodes, row)),
+      y: (of[row] + 1) * thickness - 1,
+    }));
     ctx.strokeStyle = this.#colours.fg;
     ctx.lineWidth = 1;
     ctx.globalAlpha = 0.6;
     ctx.beginPath();
-    for (const [start, end, y] of points) [ctx.lineTo(start, y), ctx.lineTo(end, y)];
+    for (const { start, end, y } of lines) {
+      ctx.lineTo(start, y);
+      ctx.lineTo(end, y);
+    }
     ctx.stroke();
     ctx.lineWidth = thickness > 8 ? 3 : 2;
     ctx.globalAlpha = 1;
     ctx.beginPath();
-    for (const [start, end, y] of points) [ctx.moveTo(start, y), ctx.lineTo(Math.max(end, start + 2), y)];
+    for (const { start, end, y } of lines) {
+      ctx.moveTo(start, y);
+      ctx.lineTo(Math.max(end, start + 2), y);
+    }
     ctx.stroke();
   }
 }

@@ -27,5 +27,6 @@ export function secondsOf(nodes, path) {
 }
 
 function lastToEnd(nodes, rows) {
-  return rows.reduce((last, row) => (last === null || endOf(nodes, row) > endOf(nodes, last) ? row : last), null);
+  const later = (one, other) => (one === null || endOf(nodes, other) > endOf(nodes, one) ? other : one);
+  return rows.reduce(later, null);
 }

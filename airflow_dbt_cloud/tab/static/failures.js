@@ -8,15 +8,17 @@ import { counted } from "./words.js";
 
 const SHOWN_AT_FIRST = 5;
 
-export function Failures({ failed, onOpen }) {
+/** There may be more than are listed. */
+export function Failures({ failed, total, onOpen }) {
   const [isWhole, setWhole] = useState(false);
   if (!failed.length) return null;
   // Models before the tests that failed: the one may be why the other did.
   const inOrder = failed.toSorted((one, other) => (one.status === "fail") - (other.status === "fail"));
   const shown = isWhole ? inOrder : inOrder.slice(0, SHOWN_AT_FIRST);
   return h("section", { id: "dbt-cloud-failures", "aria-label": "Failed nodes" },
-    h("h3", null, counted(failed.length, "failed node"), shown.length < failed.length &&
-      h("small", null, ", ", h("button", { className: "plain", onClick: () => setWhole(true) }, "show all"))),
+    h("h3", null, h("span", null, counted(Math.max(failed.length, total), "failed node")),
+      shown.length < failed.length && h("small", null, ", ",
+        h("button", { className: "plain", onClick: () => setWhole(true) }, "show all"))),
     h("ul", { className: "box lines failures" }, shown.map((failure, place) =>
       h("li", { key: place }, h(Failure, { failure, onOpen })))),
   );

@@ -6,16 +6,18 @@ import { Steps } from "./steps.js";
 import { count, duration, time } from "./words.js";
 
 export function Head({ run, hasNodes, progress, live, isLive, trouble, zone }) {
+  const kind = kindOfRun(run.status);
   return h("section", { id: "dbt-cloud-run", "aria-label": "dbt Cloud run" },
     h("div", { className: "head" },
-      h("span", { id: "dbt-cloud-status", role: "status", className: `pill ${kindOfRun(run.status)}` }, run.status || "Unknown"),
+      h("span", { id: "dbt-cloud-status", role: "status", className: `pill ${kind}` },
+        run.status || (isLive ? "Looking…" : "Unknown")),
       h(RunLink, run),
       h("span", { className: "beside soft" }, isLive && h(Beat, { live, zone })),
     ),
     h("dl", { className: "facts" }, factsOf(run, hasNodes, zone).map(([name, value]) =>
       h("div", { key: name }, h("dt", null, name), h("dd", null, value)))),
     h(Steps, { steps: run.steps, progress }),
-    run.message && h("p", { className: kindOfRun(run.status) === "failed" ? "alert" : "note" }, h("span", null, run.message)),
+    run.message && h("p", { className: kind === "failed" ? "alert" : "note" }, h("span", null, run.message)),
     [trouble, live?.message].filter(Boolean).map((sentence) =>
       h("p", { key: sentence, className: "note trouble", role: "status" }, h("span", null, sentence))),
   );
@@ -24,7 +26,7 @@ export function Head({ run, hasNodes, progress, live, isLive, trouble, zone }) {
 function RunLink({ id, url }) {
   const words = id ? `dbt Cloud run ${id}` : "dbt Cloud run";
   if (!url) return h("span", null, words);
-  return h("a", { id: "dbt-cloud-link", href: url, target: "_blank", rel: "noopener noreferrer" }, `${words} ↗`);
+  return h("a", { id: "dbt-cloud-link", href: url, target: "_blank", rel: "noopener" }, `${words} ↗`);
 }
 
 function Beat({ live, zone }) {
@@ -36,12 +38,13 @@ function Beat({ live, zone }) {
 }
 
 function factsOf(run, hasNodes, zone) {
-  const waited = run.startedAt !== null && run.createdAt !== null ? (run.startedAt - run.createdAt) / 1000 : 0;
+  const waited = run.startedAt && run.createdAt ? (run.startedAt - run.createdAt) / 1000 : 0;
+  const taken = run.seconds !== null && duration(run.seconds);
   const git = [run.branch, run.sha.slice(0, 7)].filter(Boolean).join(" @ ");
   const counts = run.counts.map(([word, many]) => `${count(many)} ${word}`).join(", ");
   const facts = [
-    ["Started", h(Time, { at: run.startedAt, zone })],
-    ["Duration", run.seconds !== null && `${duration(run.seconds)}${isTerminal(run.status) ? "" : " so far"}`],
+    ["Started", run.startedAt !== null && h(Time, { at: run.startedAt, zone })],
+    ["Duration", taken && (isTerminal(run.status) ? taken : `${taken} so far`)],
     ["Queued", waited >= 1 && duration(waited)],
     // The filters of the table tell these, too.
     ["Nodes", !hasNodes && counts],
@@ -49,11 +52,11 @@ function factsOf(run, hasNodes, zone) {
     ["dbt", run.dbtVersion],
     ["Job", run.jobId],
     ["Environment", run.environmentId],
-    ["Started by", run.cause],
+    ["Started by", run.cause, "dbt-cloud-cause"],
   ];
-  return facts.filter(([, value]) => value).map(([name, value]) => [name, h("span", null, value)]);
+  return facts.filter(([, value]) => value).map(([name, value, id]) => [name, h("span", { id }, value)]);
 }
 
 function Time({ at, zone }) {
-  return at === null ? "not yet" : h("time", { dateTime: new Date(at).toISOString(), title: zone }, time(at, zone));
+  return h("time", { dateTime: new Date(at).toISOString(), title: zone }, time(at, zone));
 }

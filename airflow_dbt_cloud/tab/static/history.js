@@ -10,8 +10,9 @@ const SLOW_FACTOR = 1.5, SLOW_SECONDS = 1;
 
 /** Return the runs before this one, the oldest first. */
 export function runsBefore(history, { runId, mapIndex, tryNumber }) {
-  const isThis = (run) => run.dagRunId === runId && run.mapIndex === mapIndex && (run.tryNumber ?? tryNumber) === tryNumber;
-  return history.filter((run) => !isThis(run)).reverse();
+  const isOther = (run) =>
+    run.dagRunId !== runId || run.mapIndex !== mapIndex || (run.tryNumber ?? tryNumber) !== tryNumber;
+  return history.filter(isOther).reverse();
 }
 
 /** Return how many seconds a run of this task takes, if it succeeds; null if nothing is known of any. */
@@ -30,7 +31,8 @@ export function findSlow(nodes, runs) {
   for (const [row, id] of nodes.ids.entries()) {
     if ((known.get(id)?.length ?? 0) < FEWEST_RUNS || !isMeasured(nodes, row)) continue;
     const usual = median(known.get(id)), taken = nodes.seconds[row];
-    if (taken >= usual * SLOW_FACTOR && taken - usual >= SLOW_SECONDS) slow.set(row, { usual, factor: taken / usual });
+    const isSlow = taken >= usual * SLOW_FACTOR && taken - usual >= SLOW_SECONDS;
+    if (isSlow) slow.set(row, { usual, factor: taken / usual });
   }
   return slow;
 }

@@ -9,7 +9,7 @@ import { endOf } from "./nodes.js";
 // More threads than a screen has lines for are no threads: some dbt may name one for each node.
 const MOST_LANES = 128;
 
-/** Return the lane of each row (-1 for no bar), the lanes' labels, and the rows in each in the order of their starts. */
+/** Return the lane of each row (-1 for no bar), the lanes' labels, and the rows in each as they began. */
 export function assignLanes(nodes) {
   const drawn = [...nodes.starts.keys()].filter((row) => !Number.isNaN(nodes.starts[row]));
   drawn.sort((one, other) => nodes.starts[one] - nodes.starts[other] || one - other);

@@ -20,26 +20,31 @@ export function NodeDialog({ node: { id, row }, picture, failures, zone, onClose
   const isFailed = kindOfNode(status) === "failed";
   // What is beside the dialog's own content is its backdrop.
   const onClick = (event) => { if (event.target === dialog.current) dialog.current.close(); };
-  return h("dialog", { ref: dialog, id: "dbt-cloud-node", "aria-labelledby": "dbt-cloud-node-name", onClose, onClick },
+  const look = { id: "dbt-cloud-node", "aria-labelledby": "dbt-cloud-node-name" };
+  return h("dialog", { ...look, ref: dialog, onClose, onClick },
     h("header", null,
       h("span", { className: `pill ${kindOfNode(status)}` }, status || "unknown"),
       h("h2", { id: "dbt-cloud-node-name" }, h("span", null, nameOf(id))),
       h("div", { className: "tools" },
-        h("button", { id: "dbt-cloud-node-close", "aria-label": "Close", title: "Close (Esc)", onClick: () => dialog.current.close() }, "✕")),
+        h("button", {
+          id: "dbt-cloud-node-close", "aria-label": "Close", title: "Close (Esc)",
+          onClick: () => dialog.current.close(),
+        }, "✕")),
     ),
-    h("dl", { className: "facts" }, factsOf({ id, row, picture, relation: failure.relation, zone }).map(([name, value]) =>
+    h("dl", { className: "facts" }, factsOf({ id, row, picture, failure, zone }).map(([name, value]) =>
       h("div", { key: name }, h("dt", null, name), h("dd", null, h("span", null, value))))),
     h(Text, { id: "dbt-cloud-node-message", title: "Message", text: message, className: "said" }),
     h(Text, { id: "dbt-cloud-node-code", title: "Compiled SQL", text: failure.code }),
     isFailed && !message && h("p", { className: "note" }, "Its message is not stored here. ",
-      run?.url && h("a", { href: run.url, target: "_blank", rel: "noopener noreferrer" }, "Look in dbt Cloud ↗")),
+      run.url && h("a", { href: run.url, target: "_blank", rel: "noopener" }, "Look in dbt Cloud ↗")),
   );
 }
 
-function factsOf({ id, row, picture: { nodes, run, path, slow }, relation, zone }) {
-  const facts = [["Unique id", id], ["Relation", relation]];
+function factsOf({ id, row, picture: { nodes, run, path, slow }, failure, zone }) {
+  const facts = [["Unique id", id], ["Relation", failure.relation]];
   if (row >= 0) {
-    const at = (seconds) => run?.startedAt && !Number.isNaN(seconds) && clock(run.startedAt + seconds * 1000, zone);
+    const origin = nodes.origin ?? run.startedAt ?? NaN;
+    const at = (seconds) => Number.isFinite(origin + seconds) && clock(origin + seconds * 1000, zone);
     facts.push(
       ["Duration", duration(nodes.seconds[row])],
       ["Started", at(nodes.starts[row])],

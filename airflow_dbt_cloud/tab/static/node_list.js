@@ -3,7 +3,7 @@
 import { secondsOf } from "./critical_path.js";
 import { h, useMemo, useRef, useState } from "./react.js";
 import { ATTENTION, countWords, EVERYTHING, pick, sortRows } from "./rows.js";
-import { kindOfNode } from "./statuses.js";
+import { isTerminal, KINDS, kindOfNode } from "./statuses.js";
 import { Table } from "./table.js";
 import { Timeline, Zoom } from "./timeline.js";
 import { count, counted, duration } from "./words.js";
@@ -18,28 +18,31 @@ export function NodeList({ picture: { run, nodes, path, slow }, onOpen }) {
   const hasTimes = useMemo(() => nodes.starts.some((start) => !Number.isNaN(start)), [nodes]);
   return h("section", { id: "dbt-cloud-nodes", "aria-label": "Nodes" },
     h("div", { className: "title" },
-      h("h3", null, isAll ? counted(nodes.total, "node") : `${count(picked.length)} of ${counted(nodes.total, "node")}`,
-        h("small", null, remarkOn(nodes, path, run))),
+      h("h3", null, h("span", null,
+        isAll ? counted(nodes.total, "node") : `${count(picked.length)} of ${counted(nodes.total, "node")}`,
+        h("small", null, remarkOn(nodes, path, run)))),
       hasTimes && h(Zoom, { chart, isZoomed })),
-    h(Tools, { nodes, path, filter, setFilter }),
+    nodes.count > 0 && h(Tools, { nodes, path, filter, setFilter }),
     hasTimes && h(Timeline, {
-      nodes, picked: isAll ? null : picked, path, chart, onZoom: setZoomed, onOpen: (row) => onOpen(nodes.ids[row], row),
+      nodes, picked: isAll ? null : picked, path, chart,
+      onZoom: setZoomed, onOpen: (row) => onOpen(nodes.ids[row], row),
     }),
-    h(Table, { nodes, rows, order, onOrder: setOrder, path, slow, onOpen }),
+    nodes.count > 0 && h(Table, { nodes, rows, order, onOrder: setOrder, path, slow, onOpen }),
   );
 }
 
 function remarkOn(nodes, path, run) {
   const taken = secondsOf(nodes, path);
-  const whole = run?.seconds ? ` of ${duration(run.seconds)}` : "";
+  const known = isTerminal(run.status) ? "are known here" : "have begun";
+  const whole = run.seconds ? ` of ${duration(run.seconds)}` : "";
   return [
-    nodes.total > nodes.count && `, of which ${count(nodes.count)} are known here`,
+    nodes.total > nodes.count && `, of which ${count(nodes.count)} ${known}`,
     path.length > 0 && `; the critical path is ${path.length} of them, ${duration(taken)}${whole}`,
   ].filter(Boolean).join("");
 }
 
 function Tools({ nodes, path, filter, setFilter }) {
-  const statuses = useMemo(() => countWords(nodes.statuses), [nodes]);
+  const statuses = useMemo(() => inOrder(countWords(nodes.statuses)), [nodes]);
   const types = useMemo(() => countWords(nodes.types), [nodes]);
   const toggle = (key, word) => {
     const words = new Set(filter[key]);
@@ -48,12 +51,13 @@ function Tools({ nodes, path, filter, setFilter }) {
   };
   return h("div", { className: "tools", role: "toolbar", "aria-label": "Filter nodes" },
     h("input", {
-      id: "dbt-cloud-search", type: "search", placeholder: "Search nodes", "aria-label": "Search nodes", value: filter.words,
-      onChange: (event) => setFilter({ ...filter, words: event.target.value }),
+      id: "dbt-cloud-search", type: "search", placeholder: "Search nodes", "aria-label": "Search nodes",
+      value: filter.words, onChange: (event) => setFilter({ ...filter, words: event.target.value }),
     }),
     statuses.map(([word, many]) => h(Toggle, {
-      key: `status ${word}`, id: `dbt-cloud-status-${word || "none"}`, word: word || "no status", many,
-      mark: `dot ${kindOfNode(word)}`, isOn: filter.statuses.has(word), onClick: () => toggle("statuses", word),
+      key: `status ${word}`, id: `dbt-cloud-status-${word || "none"}`, word: word || "no status",
+      many, mark: `dot ${kindOfNode(word)}`, isOn: filter.statuses.has(word),
+      onClick: () => toggle("statuses", word),
     })),
     h("span", { className: "gap" }),
     path.length > 0 && h(Toggle, {
@@ -65,6 +69,11 @@ function Tools({ nodes, path, filter, setFilter }) {
       isOn: filter.types.has(word), onClick: () => toggle("types", word),
     })),
   );
+}
+
+function inOrder(counts) {
+  const rank = ([word]) => KINDS.indexOf(kindOfNode(word));
+  return counts.sort((one, other) => rank(one) - rank(other));
 }
 
 function Toggle({ id, word, many, mark, isOn, onClick }) {

@@ -2,10 +2,11 @@
  * The nodes of a run in columns: row by row what each is, how it ended, when, and what it waited for.
  *
  * The columns are equally long. A time that is not known is NaN, a number of rows null, a text empty;
- * `parents` is null if nothing is known of any.
+ * `parents` is null if nothing is known of any. `origin` is the moment that starts are counted from, in
+ * milliseconds since 1970, null if it is the run's start.
  */
 
-import { items, member, number, text } from "./fields.js";
+import { items, member, number, text, time } from "./fields.js";
 import { kindOfNode } from "./statuses.js";
 
 // Far above what 20,000 nodes need: a task's XComs can be edited, and a browser's memory ends.
@@ -18,8 +19,9 @@ const HASH = /^[0-9a-f]{10}$/;
 export async function unpack(packed) {
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
   const decoder = new TextDecoder();
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   let written = "", size = 0;
-  for await (const chunk of chunksOf(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")))) {
+  for await (const chunk of chunksOf(stream)) {
     size += chunk.length;
     if (size > MOST_BYTES) throw new RangeError("there is more than a page can hold");
     written += decoder.decode(chunk, { stream: true });
@@ -32,9 +34,10 @@ export function readNodes(json) {
   const columns = member(member(json).nodes);
   const ids = items(columns.unique_id).map(text);
   const of = (key, read) => ids.map((_, row) => read(items(columns[key])[row]));
-  const parents = Array.isArray(columns.parents) ? of("parents", (rows) => rowsAmong(rows, ids.length)) : null;
+  const parents = of("parents", (rows) => rowsAmong(rows, ids.length));
   return makeNodes({
     total: Math.max(ids.length, number(member(json).total) ?? 0),
+    origin: time(member(json).origin),
     ids,
     names: ids.map(nameOf),
     types: ids.map((id) => id.split(".", 1)[0]),
@@ -44,22 +47,29 @@ export function readNodes(json) {
     threads: of("thread", text),
     rows: of("rows", number),
     steps: of("step", number),
-    parents: parents?.some((rows) => rows.length) ? parents : null,
+    parents: parents.some((rows) => rows.length) ? parents : null,
   });
 }
 
 /** Make nodes of their columns; times may be null. */
-export function makeNodes({ ids, starts, seconds, statuses, total = ids.length, ...columns }) {
+export function makeNodes({ ids, starts, seconds, statuses, total = ids.length, origin = null, ...columns }) {
   return {
     ...columns,
     ids,
     statuses,
     total,
+    origin,
     count: ids.length,
     kinds: statuses.map(kindOfNode),
     starts: Float64Array.from(starts, (start) => start ?? NaN),
     seconds: Float64Array.from(seconds, (taken) => (taken === null ? NaN : Math.max(0, taken))),
   };
+}
+
+/** The row of a node: of those that failed, if some steps ran it in vain and others did not; -1 for none. */
+export function rowOf(nodes, id) {
+  const rows = [...nodes.ids.keys()].filter((row) => nodes.ids[row] === id);
+  return rows.find((row) => nodes.kinds[row] === "failed") ?? rows[0] ?? -1;
 }
 
 /** When a node ended, in seconds since the run's start. */

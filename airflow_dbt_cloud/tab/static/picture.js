@@ -1,6 +1,7 @@
 /** What is shown of a task: what is stored of its run and what is seen of it now, put together. */
 
 import { readRun } from "./answer.js";
+import { indexOf } from "./api.js";
 import { findCriticalPath } from "./critical_path.js";
 import { findSlow, runsBefore, usualDuration } from "./history.js";
 import { readProgress } from "./progress.js";
@@ -11,8 +12,8 @@ export function makePicture({ answer, live }, ids) {
   const { task, history, failures } = answer;
   const run = live ? runNow(answer.run ?? readRun({}), live) : answer.run;
   const nodes = answer.nodes ?? (live ? progressOf(run, live) : null);
-  const mapIndex = Number.parseInt(ids.mapIndex ?? "-1", 10);
-  const runs = runsBefore(history, { ...ids, mapIndex: Number.isNaN(mapIndex) ? -1 : mapIndex, tryNumber: task.tryNumber });
+  const mapIndex = Number(indexOf(ids));
+  const runs = runsBefore(history, { runId: ids.runId, mapIndex, tryNumber: task.tryNumber });
   return {
     run,
     nodes,
@@ -45,7 +46,8 @@ function runNow(run, live) {
 
 function progressOf(run, live) {
   const stepStart = stepNow(run)?.startedAt ?? null;
-  const nodes = readProgress(live.console, { stepStart, runStart: run.startedAt ?? stepStart, now: live.seenAt });
+  const runStart = run.startedAt ?? stepStart;
+  const nodes = readProgress(live.console, { stepStart, runStart, now: live.seenAt });
   return nodes.count ? nodes : null;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The nodes of the step that is going, as its console tells of them: `12 of 40 OK created sql view model …`.
+ * The nodes of the step that is going, as its console tells: `12 of 40 OK created sql view model …`.
  *
  * dbt Core numbers the nodes of a command as they begin and says the number again as they end. The lines name
  * no thread: a node takes the first lane that is free when it begins. Their times are UTC's, without a day.
@@ -10,7 +10,8 @@ import { makeNodes } from "./nodes.js";
 // A terminal's commands: colours and cursor, titles and links.
 const COMMANDS = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?/g;
 // After the time, and what a debug log puts between: level and thread. Hooks are numbered by themselves.
-const NODE = /^(?:(\d\d):(\d\d):(\d\d)[\d.]* +)?(?:\[[^\]]{1,40}\]:? *)*(\d{1,6}) of (\d{1,6}) ([A-Z][A-Z-]+) (?!hook: )(.*)\]/;
+const TIME = /^(?:(\d\d):(\d\d):(\d\d)[\d.]* +)?(?:\[[^\]]{1,40}\]:? *)*/;
+const NODE = new RegExp(`${TIME.source}${/(\d{1,6}) of (\d{1,6}) ([A-Z][A-Z-]+) (?!hook: )(.*)\]/.source}`);
 const SECONDS = / in ([\d.]{1,12})s$/;
 const STATUSES = {
   ERROR: "error", FAIL: "fail", OK: "success", PARTIALLY: "partial success", PASS: "pass", REUSED: "reused",
@@ -47,7 +48,8 @@ export function readProgress(console, { stepStart = null, runStart = null, now =
     take(nodes.get(index), { word, rest, at }, lanes);
   }
   const offset = secondsBetween(runStart, stepStart) ?? 0;
-  return columnsOf([...nodes.values()], { total, offset, end: secondsBetween(stepStart, now) ?? clock.last ?? 0 });
+  const end = secondsBetween(stepStart, now) ?? clock.last ?? 0;
+  return columnsOf([...nodes.values()], { total, offset, end });
 }
 
 function take(node, { word, rest, at }, lanes) {

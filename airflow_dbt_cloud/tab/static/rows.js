@@ -1,4 +1,4 @@
-/** Which rows of a table are shown: those that a person asked for, in the order asked for, and now in view. */
+/** Which rows of a table are shown: those that a person asked for, in the order asked for, now in view. */
 
 import { KINDS } from "./statuses.js";
 
@@ -27,8 +27,9 @@ export function pick(nodes, filter, path = []) {
 
 /** Return the rows sorted; what is not known comes last. `slow` tells by what factor a row grew slow. */
 export function sortRows(nodes, rows, { key, isDescending }, slow = new Map()) {
-  const sign = isDescending ? -1 : 1, compare = comparisonOf(nodes, key, slow);
-  return [...rows].sort((one, other) => compare(one, other, sign) || longestFirst(nodes, one, other) || one - other);
+  const compare = comparisonOf(nodes, key, slow), sign = isDescending ? -1 : 1;
+  const longest = (one, other) => compareNumbers(nodes.seconds[one], nodes.seconds[other], -1);
+  return [...rows].sort((one, other) => compare(one, other, sign) || longest(one, other) || one - other);
 }
 
 /** Return the order after a click on a column's head. */
@@ -44,22 +45,24 @@ export function countWords(column) {
 }
 
 /**
- * Return the first row to draw, and the one after the last: those in view and as many again on either side.
+ * Return the first row to draw, the one after the last, and how many are drawn at most, which is always the
+ * same: those in view, and half as many again on either side.
  *
  * `top` is where the table's first row is, in pixels below the top of what is in view, `height` pixels high.
  */
 export function windowOf({ top, height, rowHeight, count, step = 8 }) {
-  const first = Math.floor((-top - height) / rowHeight / step) * step;
-  const last = Math.ceil((-top + 2 * height) / rowHeight / step) * step;
-  return [Math.min(Math.max(0, first), count), Math.max(0, Math.min(last, count))];
+  const size = (Math.ceil((2 * height) / rowHeight / step) + 1) * step;
+  const first = Math.floor((-top - height / 2) / rowHeight / step) * step;
+  const within = (row) => Math.min(Math.max(0, row), count);
+  return { first: within(first), last: within(first + size), size };
 }
 
 function comparisonOf(nodes, key, slow) {
   if (key === "name") return (one, other, sign) => sign * compareTexts(nodes.names[one], nodes.names[other]);
   if (key === "type") return (one, other, sign) => sign * compareTexts(nodes.types[one], nodes.types[other]);
   if (key === "status") return (one, other, sign) => sign * (rankOf(nodes, one) - rankOf(nodes, other));
-  const value = { seconds: (row) => nodes.seconds[row], rows: (row) => nodes.rows[row], factor: (row) => slow.get(row)?.factor };
-  return (one, other, sign) => compareNumbers(value[key](one) ?? NaN, value[key](other) ?? NaN, sign);
+  const value = key === "factor" ? (row) => slow.get(row)?.factor : (row) => nodes[key][row];
+  return (one, other, sign) => compareNumbers(value(one) ?? NaN, value(other) ?? NaN, sign);
 }
 
 function compareTexts(one, other) {
@@ -73,8 +76,4 @@ function rankOf(nodes, row) {
 function compareNumbers(one, other, sign) {
   if (Number.isNaN(one) || Number.isNaN(other)) return Number.isNaN(one) - Number.isNaN(other);
   return sign * (one - other);
-}
-
-function longestFirst(nodes, one, other) {
-  return compareNumbers(nodes.seconds[one], nodes.seconds[other], -1);
 }

@@ -9,8 +9,8 @@ const MOST_LINES = 200;
 
 export function Steps({ steps, progress }) {
   if (!steps.length) return null;
-  return h("ol", { id: "dbt-cloud-steps", className: "steps", "aria-label": "Steps" }, steps.map((step, place) =>
-    h("li", { key: place }, h(Step, { ...step, progress }))));
+  return h("ol", { id: "dbt-cloud-steps", className: "steps", "aria-label": "Steps" },
+    steps.map((step, place) => h("li", { key: place }, h(Step, { ...step, progress }))));
 }
 
 /** The end of what the step that is going has written. */
@@ -29,7 +29,10 @@ function Step({ name, status, seconds, progress }) {
   const command = /^Invoke dbt with `(.*)`$/s.exec(name)?.[1], kind = kindOfRun(status);
   const isGoing = kind === "running";
   return [
-    h("span", { key: "dot", className: `dot ${kind} ${isGoing ? "beat" : ""}`, role: "img", "aria-label": status || "not begun", title: status }),
+    h("span", {
+      key: "dot", className: `dot ${kind} ${isGoing ? "beat" : ""}`,
+      role: "img", "aria-label": status || "not begun", title: status,
+    }),
     h("span", { key: "name", className: "cut", title: name }, command ? h("code", null, command) : name),
     isGoing && progress && h("span", { key: "progress", className: "number" }, progressIn(progress)),
     h("span", { key: "time", className: "number soft" }, seconds === null ? "" : duration(seconds)),

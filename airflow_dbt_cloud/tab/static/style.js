@@ -30,7 +30,7 @@ const SHEET = `
   --dbt-link: var(--chakra-colors-fg-info, #155dfc);
   --dbt-focus: var(--chakra-colors-brand-focus-ring, #22335a);
   --dbt-on-solid: #fff;
-  --dbt-ok: var(--chakra-colors-success-solid, #00a63e);
+  --dbt-ok: var(--chakra-colors-success-solid, #007a1f);
   --dbt-failed: var(--chakra-colors-failed-solid, #e7000b);
   --dbt-failed-fg: var(--chakra-colors-failed-fg, #9f0712);
   --dbt-failed-bg: var(--chakra-colors-failed-subtle, #ffe2e2);
@@ -46,7 +46,9 @@ const SHEET = `
   & :is(span, a, b, code, time, bdi) { unicode-bidi: plaintext; }
   & a { color: var(--dbt-link); text-decoration: none; }
   & a:hover { text-decoration: underline; }
-  & :is(a, button, input, [tabindex]):focus-visible { outline: 2px solid var(--dbt-focus); outline-offset: 1px; }
+  & :is(a, button, input, [tabindex]):focus-visible {
+    outline: 2px solid var(--dbt-focus); outline-offset: 1px;
+  }
   & button { cursor: pointer; font: inherit; color: inherit; }
   & code, & pre { font-family: var(--dbt-mono); font-size: 12px; line-height: 18px; }
   & section { margin-block-end: 20px; }
@@ -64,7 +66,9 @@ const SHEET = `
   & .running { --kind: var(--dbt-running); }
   & .skipped { --kind: var(--dbt-skipped); }
   & .idle { --kind: var(--dbt-idle); }
-  & .dot { flex: none; display: inline-block; width: 8px; height: 8px; border-radius: 50%; background: var(--kind); }
+  & .dot {
+    flex: none; display: inline-block; width: 8px; height: 8px; border-radius: 50%; background: var(--kind);
+  }
   & .dot.failed { border-radius: 1px; }
   & .pill {
     display: inline-block; padding: 0 10px; border-radius: 99px; line-height: 22px; font-size: 13px;
@@ -95,17 +99,25 @@ const SHEET = `
   & .lines button:hover { background: var(--dbt-hover); }
   & .lines button:focus-visible { outline-offset: -2px; }
   & .lines .name { flex: 1; }
-  & .failures .word { flex: none; width: 44px; color: var(--kind); }
+  & .failures .word { flex: none; width: 44px; color: var(--dbt-failed-fg); }
   & .failures .name { flex: none; max-width: 45%; font-weight: 500; }
   & .failures .said { flex: 1; }
+  &:dir(rtl) .failures .said { text-align: right; }
   & .plain { border: 0; background: none; padding: 0; color: var(--dbt-link); }
 
   & .history { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 8px 24px; }
   & .bars { display: flex; gap: 2px; height: 44px; width: fit-content; max-width: 100%; position: relative; }
-  & .bars li { flex: 0 1 16px; min-width: 3px; width: 16px; height: 100%; display: flex; align-items: flex-end; }
-  & .bars :is(a, span) { display: block; width: 100%; min-height: 2px; background: var(--kind); border-radius: 1px; opacity: 0.55; }
+  & .bars li {
+    flex: 0 1 16px; min-width: 3px; width: 16px; height: 100%; display: flex; align-items: flex-end;
+  }
+  & .bars :is(a, span) {
+    display: block; width: 100%; min-height: 2px; background: var(--kind); border-radius: 1px; opacity: 0.55;
+  }
   & .bars :is(a:hover, a:focus-visible, .now) { opacity: 1; }
-  & .bars .usual { position: absolute; inset-inline: 0; width: auto; border-block-start: 1px dashed var(--dbt-soft); height: 0; pointer-events: none; }
+  & .bars .usual {
+    position: absolute; inset-inline: 0; width: auto; border-block-start: 1px dashed var(--dbt-soft);
+    height: 0; pointer-events: none;
+  }
   & .slow { flex: 1 1 320px; min-width: 0; display: flex; flex-wrap: wrap; gap: 0 20px; font-size: 13px; }
   & .slow li { display: flex; gap: 6px; min-width: 0; }
 
@@ -121,21 +133,28 @@ const SHEET = `
   & .tools input { width: 180px; }
   & .tools input::placeholder { color: var(--dbt-soft); opacity: 1; }
   & .tools button:hover { background: var(--dbt-hover); }
-  & .tools button[aria-pressed="true"] { border-color: var(--dbt-fg); box-shadow: inset 0 0 0 1px var(--dbt-fg); }
+  & .tools button[aria-pressed="true"] {
+    border-color: var(--dbt-fg); box-shadow: inset 0 0 0 1px var(--dbt-fg);
+  }
   & .tools button:disabled { color: var(--dbt-soft); opacity: 0.5; cursor: default; background: none; }
-  & .tools button span:last-child:not(:first-child) { color: var(--dbt-soft); font-variant-numeric: tabular-nums; }
+  & .tools button span:last-child:not(:first-child) {
+    color: var(--dbt-soft); font-variant-numeric: tabular-nums;
+  }
   & .rule { width: 10px; height: 2px; background: var(--dbt-fg); }
 
-  & .timeline { position: relative; direction: ltr; padding-block-start: 4px; margin-block-end: 12px; min-height: 50px; }
+  & .timeline {
+    position: relative; direction: ltr; padding-block-start: 4px; margin-block-end: 12px; min-height: 50px;
+  }
   & .tip {
-    position: absolute; z-index: 3; pointer-events: none; max-width: 340px; padding: 4px 8px; border-radius: 4px;
-    font-size: 12px; line-height: 17px; overflow-wrap: anywhere; color: var(--dbt-bg); background: var(--dbt-fg);
+    position: absolute; z-index: 3; pointer-events: none; max-width: 340px; padding: 4px 8px;
+    border-radius: 4px; font-size: 12px; line-height: 17px; overflow-wrap: anywhere;
+    color: var(--dbt-bg); background: var(--dbt-fg);
   }
   & .tip b { font-weight: 600; display: block; }
 
   & .grid { position: relative; }
   & .row {
-    display: grid; grid-template-columns: 92px minmax(0, 1fr) 70px 88px 160px 80px; align-items: center; column-gap: 12px;
+    display: grid; grid-template-columns: var(--columns); align-items: center; column-gap: 12px;
     height: 30px; padding-inline: 12px;
   }
   & .heads {
@@ -143,7 +162,7 @@ const SHEET = `
     background: var(--dbt-panel); border-block-end: 1px solid var(--dbt-line); border-radius: 6px 6px 0 0;
   }
   & .heads button { border: 0; padding: 0; background: none; font-weight: 600; }
-  & .heads .number button { width: 100%; text-align: end; }
+  & :is(.seconds, .rows) { text-align: end; font-variant-numeric: tabular-nums; }
   & .body { position: relative; }
   & .body .row {
     position: absolute; inset-inline: 0; cursor: pointer; border-block-end: 1px solid var(--dbt-line);
@@ -153,34 +172,55 @@ const SHEET = `
   & .body .row:hover { background: var(--dbt-hover); }
   & .grid:focus-visible { outline: none; }
   & .grid:focus-visible .active { outline: 2px solid var(--dbt-focus); outline-offset: -2px; }
-  & .status { display: flex; align-items: center; gap: 8px; }
-  & .mark { margin-inline-end: 6px; color: var(--dbt-soft); font-size: 10px; }
+  & .body .row > div {
+    min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; unicode-bidi: plaintext;
+    text-align: left;
+  }
+  &:dir(rtl) .body .row > div, & .body .row > :is(.seconds, .rows) { text-align: right; }
+  &:dir(rtl) .body .row > :is(.seconds, .rows) { text-align: left; }
+  & .body .status::before {
+    content: ""; display: inline-block; width: 8px; height: 8px; margin-right: 8px; border-radius: 50%;
+    background: var(--kind);
+  }
+  & .body .status.failed::before { border-radius: 1px; }
+  & .body .type { color: var(--dbt-soft); }
+  & .body .factor { color: var(--dbt-warned-fg); }
+  & .mark { margin-right: 6px; color: var(--dbt-soft); font-size: 10px; line-height: 1; }
   & .none { padding: 12px; color: var(--dbt-soft); }
 
   & dialog {
-    margin: 0; margin-inline-start: auto; inset: 0 0 0 auto; width: min(720px, 100vw); max-width: none; height: 100dvh; max-height: none;
+    margin: 0; margin-inline-start: auto; inset: 0 0 0 auto; width: min(720px, 100vw); max-width: none;
+    height: 100dvh; max-height: none;
     padding: 16px 20px; border: 0; border-inline-start: 1px solid var(--dbt-edge); overflow: auto;
     color: var(--dbt-fg); background: var(--dbt-bg);
   }
   & dialog:dir(rtl) { inset: 0 auto 0 0; }
   & dialog::backdrop { background: rgb(0 0 0 / 0.35); }
   & dialog header { display: flex; align-items: flex-start; gap: 12px; margin-block-end: 14px; }
-  & dialog h2 { flex: 1; margin: 0; font-size: 16px; line-height: 22px; font-weight: 600; overflow-wrap: anywhere; }
+  & dialog h2 {
+    flex: 1; margin: 0; font-size: 16px; line-height: 22px; font-weight: 600; overflow-wrap: anywhere;
+  }
   & dialog section { margin-block: 16px 0; }
   & dialog pre {
     margin: 0; padding: 10px 12px; overflow: auto; border-radius: 4px; background: var(--dbt-panel);
     border: 1px solid var(--dbt-line); direction: ltr; text-align: left; tab-size: 4;
   }
   & pre.said { white-space: pre-wrap; overflow-wrap: anywhere; }
+  & dialog .tools { margin: 0; }
   & dialog h3 { display: flex; align-items: center; gap: 10px; }
-  & .console pre { max-height: 220px; overflow: auto; margin: 0; padding: 8px 12px; direction: ltr; text-align: left; white-space: pre-wrap; overflow-wrap: anywhere; }
-  & summary { cursor: pointer; color: var(--dbt-soft); font-size: 13px; font-weight: 600; padding-block: 2px; }
+  & .console pre {
+    max-height: 220px; overflow: auto; margin: 0; padding: 8px 12px; direction: ltr; text-align: left;
+    white-space: pre-wrap; overflow-wrap: anywhere;
+  }
+  & summary {
+    cursor: pointer; color: var(--dbt-soft); font-size: 13px; font-weight: 600; padding-block: 2px;
+  }
   ${UPLOT}
 
   @container (max-width: 760px) {
-    & .row { grid-template-columns: 96px minmax(0, 1fr) 84px; }
-    & .row > :is(.type, .usual, .rows) { display: none; }
-    & .failures li > button { flex-wrap: wrap; }
+    & .row { grid-template-columns: 84px minmax(0, 1fr) 76px; }
+    & .row > :is(.type, .factor, .rows) { display: none; }
+    & .failures li > button { flex-wrap: wrap; row-gap: 0; }
     & .failures .name { max-width: 100%; }
     & .failures .said { flex: 1 0 100%; }
     & .tools input { width: 100%; }

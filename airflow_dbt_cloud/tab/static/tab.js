@@ -10,6 +10,7 @@ import { Failures } from "./failures.js";
 import { Head } from "./head.js";
 import { NodeDialog } from "./node_dialog.js";
 import { NodeList } from "./node_list.js";
+import { rowOf } from "./nodes.js";
 import { makePicture } from "./picture.js";
 import { Component, h, useEffect, useLayoutEffect, useMemo, useState, useLocation } from "./react.js";
 import { Console } from "./steps.js";
@@ -21,7 +22,6 @@ adoptStyle();
 
 // Airflow shows the name of the global as the tab's label.
 globalThis.dbt = AirflowDbtCloudTab;
-globalThis.AirflowDbtCloudTab = AirflowDbtCloudTab;
 
 function AirflowDbtCloudTab({ dagId, runId, taskId, mapIndex }) {
   const ids = { dagId, runId, taskId, mapIndex };
@@ -39,7 +39,8 @@ class Boundary extends Component {
   render() {
     const { error } = this.state;
     if (error === null) return this.props.children;
-    return h("p", { className: "alert", role: "alert" }, h("span", null, `The dbt tab broke, nothing else did: ${error?.message ?? error}`));
+    const words = `The dbt tab broke, nothing else did: ${error?.message ?? error}`;
+    return h("p", { className: "alert", role: "alert" }, h("span", null, words));
   }
 }
 
@@ -67,17 +68,19 @@ function Run({ known, ids, zone }) {
   const [opened, setOpened] = useState(null);
   useLayoutEffect(() => {
     // After uPlot, which draws in a microtask.
-    queueMicrotask(() => performance.measure("dbt-cloud-tab picture", { start: started, end: performance.now() }));
+    queueMicrotask(() => performance.measure("dbt-cloud-tab picture", { start: started }));
   }, [answer]);
   const { run, nodes, failed } = picture;
-  const open = (id, row = nodes ? nodes.ids.indexOf(id) : -1) => setOpened({ id, row });
+  const open = (id, row = nodes ? rowOf(nodes, id) : -1) => setOpened({ id, row });
   const notes = answer.notes.map((note) => h("p", { key: note, className: "note" }, h("span", null, note)));
-  if (!run) return [h(Sentence, { key: "none" }, trouble || nothingYet(isLive)), notes, h(EarlierRuns, { key: "earlier", picture, zone })];
+  const earlier = h(EarlierRuns, { key: "earlier", picture, zone, onOpen: open });
+  if (!run) return [h(Sentence, { key: "none" }, trouble || nothingYet(isLive)), notes, earlier];
+  const progress = live && nodes;
   return [
-    h(Head, { key: "head", run, hasNodes: nodes !== null, progress: live && nodes, live, isLive, trouble, zone }),
+    h(Head, { key: "head", run, hasNodes: nodes !== null, progress, live, isLive, trouble, zone }),
     notes,
-    h(Failures, { key: "failures", failed, onOpen: open }),
-    h(EarlierRuns, { key: "earlier", picture, zone, onOpen: open }),
+    h(Failures, { key: "failures", failed, total: run.failedCount, onOpen: open }),
+    earlier,
     live && h(Console, { key: "console", text: live.console }),
     nodes && h(NodeList, { key: "nodes", picture, onOpen: open }),
     opened && h(NodeDialog, {
@@ -87,20 +90,25 @@ function Run({ known, ids, zone }) {
 }
 
 function Foreign({ others }) {
-  if (!others.length) return h(Sentence, null, "This task runs no dbt Cloud job, and no other task of this Dag run does.");
-  return h(Sentence, null, "This task runs no dbt Cloud job. Those of this Dag run that do: ", others.map((task, place) => {
-    const name = task.mapIndex >= 0 ? `${task.taskId} [${task.mapIndex}]` : task.taskId;
-    const state = task.state && ` (${task.state})`;
-    return h("span", { key: place }, place ? ", " : "", task.url ? h("a", { href: task.url }, name) : name, state);
-  }));
+  const words = "This task runs no dbt Cloud job.";
+  if (!others.length) return h(Sentence, null, `${words} Nor does any other of this Dag run.`);
+  return h(Sentence, null, `${words} Those of this Dag run that do: `, others.map((task, place) =>
+    h("span", { key: place }, place ? ", " : "", h(Other, task))));
+}
+
+function Other({ taskId, mapIndex, state, url }) {
+  const name = mapIndex >= 0 ? `${taskId} [${mapIndex}]` : taskId;
+  return [url ? h("a", { key: "link", href: url }, name) : name, state && ` (${state})`];
 }
 
 function Sentence({ isBusy = false, children }) {
-  return h("p", { id: "dbt-cloud-sentence", className: "soft", role: "status", "aria-busy": isBusy }, children);
+  const look = { id: "dbt-cloud-sentence", className: "soft", role: "status", "aria-busy": isBusy };
+  return h("p", look, children);
 }
 
 function nothingYet(isLive) {
-  return isLive ? "The task has not started a dbt Cloud run yet." : "Nothing is stored of a dbt Cloud run for this try.";
+  if (isLive) return "The task has not started a dbt Cloud run yet.";
+  return "Nothing is stored of a dbt Cloud run for this try.";
 }
 
 // The time zone can be changed while the page is open; Airflow tells in an event of its own.

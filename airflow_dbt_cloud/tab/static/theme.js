@@ -13,6 +13,6 @@ export function coloursOf(element) {
 /** Call back when the page turns light or dark; returns what ends that. */
 export function watchTheme(callback) {
   const observer = new MutationObserver(callback);
-  observer.observe(document.documentElement, { attributes: true, attributeFilter: ["class", "style", "data-theme"] });
+  observer.observe(document.documentElement, { attributeFilter: ["class", "style", "data-theme"] });
   return () => observer.disconnect();
 }

@@ -20,7 +20,8 @@ export function Timeline({ nodes, picked, path, chart, onZoom, onOpen }) {
   const [pointed, setPointed] = useState({ row: -1 });
   open.current = onOpen;
   useLayoutEffect(() => {
-    const onPoint = (row, x, y) => setPointed((before) => (row < 0 && before.row < 0 ? before : { row, x, y }));
+    const onPoint = (row, x, y) =>
+      setPointed((before) => (row < 0 && before.row < 0 ? before : { row, x, y }));
     chart.current = new Chart(box.current, { onPoint, onOpen: (row) => open.current(row), onZoom });
     return () => chart.current.destroy();
   }, []);
@@ -36,17 +37,22 @@ export function Timeline({ nodes, picked, path, chart, onZoom, onOpen }) {
     event.preventDefault();
     KEYS[event.key](chart.current);
   };
-  const label = `Timeline of ${counted(nodes.count, "node")}. Plus and minus zoom, arrows move, 0 shows everything.`;
+  const keys = "Plus and minus zoom, arrows move, 0 shows everything.";
+  const label = `Timeline of ${counted(nodes.count, "node")}. ${keys}`, { row } = pointed;
   return h("div", { className: "timeline box", dir: "ltr" },
-    h("div", { ref: box, id: "dbt-cloud-timeline", role: "group", tabIndex: 0, "aria-label": label, onKeyDown }),
-    pointed.row >= 0 && pointed.row < nodes.count && h(Tip, { ...pointed, nodes, isOnPath: path.includes(pointed.row) }),
+    h("div", {
+      ref: box, id: "dbt-cloud-timeline", role: "group", tabIndex: 0, "aria-label": label, onKeyDown,
+    }),
+    row >= 0 && row < nodes.count && h(Tip, { ...pointed, nodes, isOnPath: path.includes(row) }),
   );
 }
 
 /** Buttons that zoom a chart. */
 export function Zoom({ chart, isZoomed }) {
-  const button = (id, label, sign, by, isDisabled = false) =>
-    h("button", { id: `dbt-cloud-zoom-${id}`, "aria-label": label, title: label, disabled: isDisabled, onClick: () => chart.current.zoom(by) }, sign);
+  const button = (id, label, sign, by, disabled = false) => h("button", {
+    id: `dbt-cloud-zoom-${id}`, "aria-label": label, title: label, disabled,
+    onClick: () => chart.current.zoom(by),
+  }, sign);
   return h("div", { className: "tools", role: "group", "aria-label": "Zoom" },
     button("out", "Zoom out", "−", 2, !isZoomed),
     button("in", "Zoom in", "+", 0.5),
@@ -54,10 +60,11 @@ export function Zoom({ chart, isZoomed }) {
 }
 
 function Tip({ row, x, y, nodes, isOnPath }) {
-  const place = { left: Math.max(0, x - 120), top: y + 18 };
-  const from = nodes.starts[row], type = nodes.types[row];
-  return h("div", { className: "tip", id: "dbt-cloud-tip", style: place },
-    h("b", null, nodes.names[row]),
-    `${type && `${type}, `}${nodes.statuses[row]}, ${duration(nodes.seconds[row])}, from ${stopwatch(Math.round(from))}`,
-    isOnPath && ", on the critical path");
+  const facts = [
+    nodes.types[row], nodes.statuses[row], duration(nodes.seconds[row]),
+    `from ${stopwatch(Math.round(nodes.starts[row]))}`, isOnPath && "on the critical path",
+  ];
+  const style = { left: Math.max(0, x - 120), top: y + 18 };
+  return h("div", { className: "tip", id: "dbt-cloud-tip", style },
+    h("b", null, nodes.names[row]), facts.filter(Boolean).join(", "));
 }

@@ -17,7 +17,7 @@ const TURNS_PER_ANSWER = 12;
 
 export class Watch {
   #abort = new AbortController();
-  #known = { answer: null, live: null, trouble: "", isLive: false };
+  #known = { answer: null, live: null, trouble: "", isLive: true };
   #turns = 0;
   #timer = null;
 
@@ -55,11 +55,12 @@ export class Watch {
       this.#known.trouble = error.message;
       isFinal = error.isFinal ?? false;
     }
-    if (this.#abort.signal.aborted) return;
     const { answer } = this.#known;
     this.#known.isLive = !isFinal && (answer === null || isFollowed(answer));
-    if (this.#known.isLive) this.#timer = setTimeout(() => this.#whenSeen(), INTERVAL);
-    this.tell({ ...this.#known });
+    if (this.#known.isLive && !this.#abort.signal.aborted) {
+      this.#timer = setTimeout(() => this.#whenSeen(), INTERVAL);
+    }
+    this.#say();
   }
 
   #whenSeen() {
@@ -73,7 +74,14 @@ export class Watch {
       this.#known.answer = await readAnswer(await this.#ask(answerUrl(this.ids, this.tryNumber)));
     }
     this.#turns += 1;
-    this.#known.live = isFollowed(this.#known.answer) ? await this.#askLive() : null;
+    const { run } = this.#known.answer, isOver = run !== null && isTerminal(run.status);
+    if (isOver || !isFollowed(this.#known.answer)) {
+      this.#known.live = null;
+      return;
+    }
+    // What is stored need not wait for dbt Cloud.
+    if (!answer) this.#say();
+    this.#known.live = await this.#askLive();
   }
 
   // That the live route has no answer is no reason to hide what is stored, or was seen before.
@@ -83,6 +91,7 @@ export class Watch {
     } catch (error) {
       // There is no run yet.
       if (error.status === 404) return null;
+      if (error.isFinal) throw error;
       this.#known.trouble = error.message;
       return this.#known.live;
     }
@@ -91,8 +100,12 @@ export class Watch {
   #ask(url) {
     return ask(url, { signal: this.#abort.signal, fetch: this.fetch });
   }
+
+  #say() {
+    if (!this.#abort.signal.aborted) this.tell({ ...this.#known });
+  }
 }
 
-function isFollowed({ isOurs, task, run }) {
-  return isOurs && isGoing(task.state) && !(run && isTerminal(run.status));
+function isFollowed({ isOurs, task }) {
+  return isOurs && isGoing(task.state);
 }

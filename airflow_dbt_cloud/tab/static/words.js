@@ -8,10 +8,10 @@ const DAY = 86400, HOUR = 3600, MINUTE = 60;
 
 const NUMBERS = new Intl.NumberFormat("en");
 
-/** As in "0.32 s", "12.3 s", "2 min 5 s", "1 h 3 min"; a dash for null. */
+/** As in "0.32 s", "1.3 s", "2 min 5 s", "1 h 3 min"; a dash for null. */
 export function duration(seconds) {
   if (seconds === null || !Number.isFinite(seconds)) return "–";
-  if (seconds < 9.995) return `${Math.max(0, seconds).toFixed(2)} s`;
+  if (seconds < 0.995) return `${Math.max(0, seconds).toFixed(2)} s`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < HOUR) return join(whole, MINUTE, "min", 1, "s");
@@ -33,7 +33,8 @@ export function stopwatch(seconds) {
 /** As in "2026-11-23 04:00:12"; a dash for null. */
 export function time(milliseconds, zone) {
   if (milliseconds === null) return "–";
-  const part = Object.fromEntries(formatOf(zone).formatToParts(milliseconds).map(({ type, value }) => [type, value]));
+  const parts = formatOf(zone).formatToParts(milliseconds).map(({ type, value }) => [type, value]);
+  const part = Object.fromEntries(parts);
   return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second}`;
 }
 
@@ -77,8 +78,8 @@ const formats = new Map();
 // Making a format takes longer than using it a hundred times.
 function formatOf(zone) {
   if (!formats.has(zone)) {
-    const digits = Object.fromEntries(["month", "day", "hour", "minute", "second"].map((part) => [part, "2-digit"]));
-    formats.set(zone, new Intl.DateTimeFormat("en-GB", { ...digits, year: "numeric", hourCycle: "h23", timeZone: zone }));
+    const shape = { dateStyle: "short", timeStyle: "medium", hourCycle: "h23", timeZone: zone };
+    formats.set(zone, new Intl.DateTimeFormat("en-GB", shape));
   }
   return formats.get(zone);
 }
