@@ -1,0 +1,54 @@
+"""The tab's modules for the browser: their own tests, and what holds for all of them."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STATIC = ROOT / "airflow_dbt_cloud" / "tab" / "static"
+MODULES = sorted(STATIC.glob("*.js"))
+IMPORT = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["']([^"']+)["']""")
+
+assert MODULES
+
+
+def test_modules():
+    """What can be tested without a browser is tested by node's own test runner."""
+    node = shutil.which("node")
+    assert node, "There is no node. Install Node.js 20 or later: the tab's modules are tested with it."
+    files = sorted(str(path) for path in (ROOT / "tests" / "tab").glob("*.test.mjs"))
+    assert files
+    done = subprocess.run([node, "--test", *files], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_imports(module):
+    """A module imports its neighbours only, so that nothing comes from another host or is built before."""
+    for name in IMPORT.findall(module.read_text(encoding="utf-8")):
+        assert name.startswith("./")
+        assert (STATIC / name).is_file(), name
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_text(module):
+    """What is shown is text: no module makes markup or code of it, or knows another host."""
+    text = module.read_text(encoding="utf-8")
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "dangerouslySet", "document.write", "eval("):
+        assert word not in text
+    assert "//" not in re.sub(r"(?m)(?:^|\s)//.*$", "", text)
+
+
+def test_vendored():
+    """What others wrote is as they published it, with its licence."""
+    folder = STATIC / "vendor"
+    sums = dict(
+        line.split()[::-1] for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    )
+    assert sorted(sums) == sorted(path.name for path in folder.iterdir() if path.name != "SHA256SUMS")
+    for name, checksum in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
