@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
 
-import { makeNodes, nameOf, readNodes, unpack } from "../../airflow_dbt_cloud/tab/static/nodes.js";
+import { makeNodes, nameOf, readNodes, rowOf, unpack } from "../../airflow_dbt_cloud/tab/static/nodes.js";
 
 const pack = (value) => deflateSync(JSON.stringify(value)).toString("base64");
 
@@ -73,4 +73,11 @@ test("A node is called by what follows its project, a test without what tells it
   assert.equal(nameOf("test.ferry.unique_berths_berth.0123456789"), "unique_berths_berth");
   assert.equal(nameOf("model.ferry.0123456789"), "0123456789");
   assert.equal(nameOf("odd"), "odd");
+});
+
+test("Of a node that several steps ran the row that failed is found.", () => {
+  const nodes = readNodes({ nodes: { unique_id: ["model.a.b", "model.a.b"], status: ["success", "error"] } });
+  assert.equal(rowOf(nodes, "model.a.b"), 1);
+  assert.equal(rowOf(nodes, "model.a.c"), -1);
+  assert.equal(rowOf(null, "model.a.b"), -1);
 });

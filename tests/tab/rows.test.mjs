@@ -70,6 +70,14 @@ test("A second click on a column's head turns its order round; numbers begin wit
   assert.deepEqual(nextOrder(ATTENTION, "name"), { key: "name", isDescending: false });
 });
 
+test("What is filtered by is listed also when no row is like that any more.", () => {
+  assert.deepEqual(countWords(["a"], new Set(["running"])), [
+    ["a", 1],
+    ["running", 0],
+  ]);
+  assert.deepEqual(pick(NODES, { ...EVERYTHING, isOnPath: true }, []), ALL);
+});
+
 test("Words are counted, most first.", () => {
   assert.deepEqual(countWords(["b", "a", "c", "c"]), [
     ["c", 2],

@@ -56,7 +56,7 @@ test("A task that has ended is asked about once.", async (context) => {
   assert.equal(now().isLive, false);
 });
 
-test("While the run goes the live route is asked, what is stored again when it has ended.", async (context) => {
+test("While the run goes the live route is asked, and what is stored when it has ended.", async (context) => {
   const { asked, wait, now } = await watching(context, {
     api: [going, ended],
     live: [running, running, { status: "Success" }],

@@ -22,6 +22,8 @@ const INCREMENTS = [
 const NARROWEST = 1, NARROWEST_FAILED = 3;
 const LETTER_WIDTH = 6.2, FEWEST_LETTERS = 4;
 const CLICK_DISTANCE = 4;
+// What can be zoomed to, in seconds.
+const SHORTEST = 0.05;
 
 export class Chart {
   #plot = null;
@@ -88,6 +90,7 @@ export class Chart {
 
   #zoomTo(zoom) {
     const { end } = this.#picture;
+    if (zoom && zoom.max - zoom.min < SHORTEST) return;
     const isAll = zoom === null || zoom.max - zoom.min >= end;
     this.#zoom = isAll ? null : { min: Math.max(0, zoom.min), max: Math.min(end, zoom.max) };
     const size = this.#size;

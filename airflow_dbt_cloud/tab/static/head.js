@@ -5,12 +5,13 @@ import { isTerminal, kindOfRun } from "./statuses.js";
 import { Steps } from "./steps.js";
 import { count, duration, time } from "./words.js";
 
-export function Head({ run, hasNodes, progress, live, isLive, trouble, zone }) {
+/** `state` is the task's, for as long as nothing is known of the run's status. */
+export function Head({ run, state, hasNodes, progress, live, isLive, trouble, zone }) {
   const kind = kindOfRun(run.status);
   return h("section", { id: "dbt-cloud-run", "aria-label": "dbt Cloud run" },
     h("div", { className: "head" },
       h("span", { id: "dbt-cloud-status", role: "status", className: `pill ${kind}` },
-        run.status || (isLive ? "Looking…" : "Unknown")),
+        run.status || (isLive && state) || "unknown"),
       h(RunLink, run),
       h("span", { className: "beside soft" }, isLive && h(Beat, { live, zone })),
     ),
@@ -44,6 +45,7 @@ function factsOf(run, hasNodes, zone) {
   const counts = run.counts.map(([word, many]) => `${count(many)} ${word}`).join(", ");
   const facts = [
     ["Started", run.startedAt !== null && h(Time, { at: run.startedAt, zone })],
+    ["Finished", run.finishedAt !== null && h(Time, { at: run.finishedAt, zone })],
     ["Duration", taken && (isTerminal(run.status) ? taken : `${taken} so far`)],
     ["Queued", waited >= 1 && duration(waited)],
     // The filters of the table tell these, too.

@@ -6,8 +6,8 @@ import { h, useEffect, useRef, useState } from "./react.js";
 import { kindOfNode } from "./statuses.js";
 import { clock, count, duration } from "./words.js";
 
-/** `node` is the node's id, and its row if it has one. */
-export function NodeDialog({ node: { id, row }, picture, failures, zone, onClose }) {
+/** `row` is -1 if only the node's failure is known. */
+export function NodeDialog({ id, row, picture, failures, zone, onClose }) {
   const dialog = useRef(null);
   useEffect(() => {
     // The browser keeps the focus inside, closes with Esc and gives the focus back.
@@ -18,8 +18,7 @@ export function NodeDialog({ node: { id, row }, picture, failures, zone, onClose
   const message = failure.message || (failed.find((one) => one.id === id)?.message ?? "");
   const status = row >= 0 ? nodes.statuses[row] : failed.find((one) => one.id === id)?.status ?? "";
   const isFailed = kindOfNode(status) === "failed";
-  // What is beside the dialog's own content is its backdrop.
-  const onClick = (event) => { if (event.target === dialog.current) dialog.current.close(); };
+  const onClick = (event) => { if (isBeside(event, dialog.current)) dialog.current.close(); };
   const look = { id: "dbt-cloud-node", "aria-labelledby": "dbt-cloud-node-name" };
   return h("dialog", { ...look, ref: dialog, onClose, onClick },
     h("header", null,
@@ -38,6 +37,12 @@ export function NodeDialog({ node: { id, row }, picture, failures, zone, onClose
     isFailed && !message && h("p", { className: "note" }, "Its message is not stored here. ",
       run.url && h("a", { href: run.url, target: "_blank", rel: "noopener" }, "Look in dbt Cloud ↗")),
   );
+}
+
+// On its backdrop. The padding is inside, where a selection of text may end.
+function isBeside({ target, clientX }, dialog) {
+  const { left, right } = dialog.getBoundingClientRect();
+  return target === dialog && (clientX < left || clientX > right);
 }
 
 function factsOf({ id, row, picture: { nodes, run, path, slow }, failure, zone }) {

@@ -42,8 +42,8 @@ function remarkOn(nodes, path, run) {
 }
 
 function Tools({ nodes, path, filter, setFilter }) {
-  const statuses = useMemo(() => inOrder(countWords(nodes.statuses)), [nodes]);
-  const types = useMemo(() => countWords(nodes.types), [nodes]);
+  const statuses = useMemo(() => inOrder(countWords(nodes.statuses, filter.statuses)), [nodes, filter]);
+  const types = useMemo(() => countWords(nodes.types, filter.types), [nodes, filter]);
   const toggle = (key, word) => {
     const words = new Set(filter[key]);
     if (!words.delete(word)) words.add(word);

@@ -66,9 +66,9 @@ export function makeNodes({ ids, starts, seconds, statuses, total = ids.length, 
   };
 }
 
-/** The row of a node: of those that failed, if some steps ran it in vain and others did not; -1 for none. */
+/** The row of a node; if several steps ran it, one that failed. -1 if there is none, or no nodes at all. */
 export function rowOf(nodes, id) {
-  const rows = [...nodes.ids.keys()].filter((row) => nodes.ids[row] === id);
+  const rows = [...(nodes?.ids.keys() ?? [])].filter((row) => nodes.ids[row] === id);
   return rows.find((row) => nodes.kinds[row] === "failed") ?? rows[0] ?? -1;
 }
 

@@ -14,7 +14,7 @@ const LARGEST_FIRST = new Set(["seconds", "rows", "factor"]);
 /** Return the rows of the nodes that pass a filter; `path` is the critical path. */
 export function pick(nodes, filter, path = []) {
   const words = filter.words.toLowerCase().split(/\s+/).filter(Boolean);
-  const rows = filter.isOnPath ? path : nodes.ids.keys();
+  const rows = filter.isOnPath && path.length ? path : nodes.ids.keys();
   const picked = [];
   for (const row of rows) {
     if (filter.statuses.size && !filter.statuses.has(nodes.statuses[row])) continue;
@@ -37,9 +37,9 @@ export function nextOrder(order, key) {
   return { key, isDescending: order.key === key ? !order.isDescending : LARGEST_FIRST.has(key) };
 }
 
-/** Return how many rows there are of each word in a column, most first. */
-export function countWords(column) {
-  const counts = new Map();
+/** Return how many rows there are of each word in a column, most first, and of each that is filtered by. */
+export function countWords(column, chosen = []) {
+  const counts = new Map([...chosen].map((word) => [word, 0]));
   for (const word of column) counts.set(word, (counts.get(word) ?? 0) + 1);
   return [...counts].sort(([one, few], [other, many]) => many - few || one.localeCompare(other));
 }

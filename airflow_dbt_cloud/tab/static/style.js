@@ -74,6 +74,7 @@ const SHEET = `
     display: inline-block; padding: 0 10px; border-radius: 99px; line-height: 22px; font-size: 13px;
     color: var(--dbt-on-solid); background: var(--kind); white-space: nowrap;
   }
+  & .pill::first-letter { text-transform: uppercase; }
   & .grew { color: var(--dbt-warned-fg); }
 
   & .head { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin-block-end: 8px; }

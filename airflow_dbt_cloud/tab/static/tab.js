@@ -71,20 +71,26 @@ function Run({ known, ids, zone }) {
     queueMicrotask(() => performance.measure("dbt-cloud-tab picture", { start: started }));
   }, [answer]);
   const { run, nodes, failed } = picture;
-  const open = (id, row = nodes ? rowOf(nodes, id) : -1) => setOpened({ id, row });
+  const open = (id, row = -1) => setOpened({ id, row });
+  // Rows are others when the run has ended.
+  const rowNow = ({ id, row }) => (nodes?.ids[row] === id ? row : rowOf(nodes, id));
   const notes = answer.notes.map((note) => h("p", { key: note, className: "note" }, h("span", null, note)));
   const earlier = h(EarlierRuns, { key: "earlier", picture, zone, onOpen: open });
   if (!run) return [h(Sentence, { key: "none" }, trouble || nothingYet(isLive)), notes, earlier];
   const progress = live && nodes;
   return [
-    h(Head, { key: "head", run, hasNodes: nodes !== null, progress, live, isLive, trouble, zone }),
+    h(Head, {
+      key: "head", run, state: answer.task.state, hasNodes: nodes !== null, progress,
+      live, isLive, trouble, zone,
+    }),
     notes,
     h(Failures, { key: "failures", failed, total: run.failedCount, onOpen: open }),
     earlier,
     live && h(Console, { key: "console", text: live.console }),
     nodes && h(NodeList, { key: "nodes", picture, onOpen: open }),
     opened && h(NodeDialog, {
-      key: opened.id, node: opened, picture, failures: answer.failures, zone, onClose: () => setOpened(null),
+      key: opened.id, id: opened.id, row: rowNow(opened), picture, failures: answer.failures, zone,
+      onClose: () => setOpened(null),
     }),
   ];
 }
