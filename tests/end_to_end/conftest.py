@@ -16,7 +16,9 @@ from demo.airflow import Airflow
 from demo.dbt_cloud import TOKEN, DbtCloud
 from demo.processes import StackError, free_port, wait_until
 
-pytest.register_assert_rewrite("tests.end_to_end.scenes")
+pytest.register_assert_rewrite("tests.end_to_end.browser", "tests.end_to_end.scenes")
+
+from .browser import Person, chromium  # noqa: E402 - its assertions are to tell what they saw
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_dags"
@@ -194,6 +196,33 @@ def stack(tmp_path_factory):
     with started(tmp_path_factory.mktemp("stack")) as stack:
         serve_people(stack.airflow)
         yield stack
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Start a browser."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, stack):
+    """
+    Return a function that lets somebody look at Airflow's pages, which have nothing to complain of.
+
+    Takes what `Person` takes; by default he looks at the Airflow of the stack.
+    """
+    people = []
+
+    def visit(url="", **looks):
+        people.append(Person(browser, url or stack.airflow.url, **looks))
+        return people[-1]
+
+    yield visit
+    for person in people:
+        person.context.close()
+    for person in people:
+        person.assert_calm()
 
 
 @pytest.fixture(scope="module")
