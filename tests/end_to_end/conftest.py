@@ -50,6 +50,8 @@ class Stack:
     failing_job = 70403100000003
     fleet_job = 70403100000011
     network_job = 70403100000012
+    # Where the tests are.
+    root = ROOT
 
     airflow: Airflow
     dbt_cloud: DbtCloud
