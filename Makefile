@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
 
-.PHONY: help demo test test-fast chaos lint format constraints clean
+.PHONY: help demo test test-fast chaos screenshots lint format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +23,9 @@ test-fast: $(VENV)/.installed ## the unit tests only
 
 chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
 	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/chaos_at_scale.py
+
+screenshots: $(VENV)/.installed ## take the pictures of Airflow's pages in docs/images anew
+	SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_pages.py tests/end_to_end/test_connection_form.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

@@ -24,6 +24,7 @@ FLAGS = (
 SIZE = {"width": 1440, "height": 900}
 # Milliseconds; two processors may have two Airflows to run.
 PATIENCE = 60_000
+TRACED = ("__metadata", "blink.user_timing", "disabled-by-default-devtools.timeline", "devtools.timeline")
 # Where pictures go that are kept; `make screenshots` says so.
 PICTURES = os.environ.get("SCREENSHOTS")
 
@@ -105,21 +106,46 @@ def photograph(page, name):
         page.screenshot(path=Path(PICTURES) / f"{name}.png", animations="disabled")
 
 
-def longest_task(trace):
-    """
-    Return how many milliseconds of a processor the longest task of a page took.
+@contextmanager
+def traced(person):
+    """Trace what a page's main thread does meanwhile; gives a `Trace` that can be read afterwards."""
+    trace = Trace()
+    person.context.browser.start_tracing(page=person.page, categories=TRACED)
+    try:
+        yield trace
+    finally:
+        trace.events = json.loads(person.context.browser.stop_tracing())["traceEvents"]
 
-    :param trace: what `Browser.stop_tracing` returns.
-    """
-    events = json.loads(trace)["traceEvents"]
-    mains = {
-        (event["pid"], event["tid"])
-        for event in events
-        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
-    }
-    tasks = [
-        event.get("tdur", event["dur"])
-        for event in events
-        if event["name"] == "RunTask" and event["ph"] == "X" and (event["pid"], event["tid"]) in mains
-    ]
-    return max(tasks) / 1000
+
+class Trace:
+    """What the main threads of pages did, in milliseconds of a processor: others' work does not count."""
+
+    events = ()
+
+    @property
+    def longest(self):
+        """How much the longest task took."""
+        return max(map(_taken, self._tasks()))
+
+    def within(self, measure):
+        """Return how much the tasks took that a measure of the page spans."""
+        ends = {event["ph"]: event["ts"] for event in self.events if event["name"] == measure}
+        return sum(
+            _taken(task)
+            for task in self._tasks()
+            if task["ts"] < ends["e"] and task["ts"] + task["dur"] > ends["b"]
+        )
+
+    def _tasks(self):
+        mains = {
+            (event["pid"], event["tid"])
+            for event in self.events
+            if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+        }
+        for event in self.events:
+            if event["name"] == "RunTask" and "dur" in event and (event["pid"], event["tid"]) in mains:
+                yield event
+
+
+def _taken(task):
+    return task["tdur"] / 1000

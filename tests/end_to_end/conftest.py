@@ -159,8 +159,12 @@ def is_up(airflow):
 
 
 @contextmanager
-def started(home, **environment):
-    """Start both, with a connection in the environment as a deployment would have it."""
+def started(home, *, python=sys.executable, **environment):
+    """
+    Start both, with a connection in the environment as a deployment would have it.
+
+    :param python: the interpreter that has Airflow.
+    """
     state = home / "dbt-cloud"
     landing = home / "landing"
     subprocess.run([sys.executable, EXAMPLES / "ferry_landing.py", landing], check=True)
@@ -184,6 +188,7 @@ def started(home, **environment):
                 "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": dbt_cloud.connection_json(),
                 **environment,
             },
+            python=python,
         )
         try:
             airflow.start()

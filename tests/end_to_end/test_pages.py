@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from demo.processes import free_port, wait_until
 
 from .browser import photograph, task_path
-from .scenes import PATIENCE, Job
+from .scenes import PATIENCE, Job, store_xcom
 
 pytestmark = pytest.mark.slow
 
@@ -318,7 +318,7 @@ def test_markup(visit, stack, runs):
         "dbt_cloud_nodes": pack({"version": 1, "nodes": nodes}),
         "dbt_cloud_failures": pack({"version": 1, "failures": failures}),
     }.items():
-        replace_xcom(stack, runs.early, "build", key, value)
+        store_xcom(stack, runs.early, "build", key, value)
     page = visit().open_task(runs.early, "build")
     page.locator("#dbt-cloud-failures button").first.click()
     for place in ("#dbt-cloud-node", "#dbt-cloud-node-message", "#dbt-cloud-node-code"):
@@ -405,12 +405,3 @@ def is_up(person, url):
 def pack(value):
     """Pack JSON as a task does."""
     return base64.b64encode(zlib.compress(json.dumps(value).encode())).decode()
-
-
-def replace_xcom(stack, dag_run, task_id, key, value):
-    """Put a value where a task has stored one, as people can."""
-    path = f"dags/{dag_run[0]}/dagRuns/{dag_run[1].replace('+', '%2B')}/taskInstances/{task_id}/xcomEntries"
-    if key in stack.airflow.xcom_keys(*dag_run, task_id):
-        stack.airflow.call("PATCH", f"{path}/{key}", {"value": value})
-    else:
-        stack.airflow.call("POST", path, {"key": key, "value": value})
