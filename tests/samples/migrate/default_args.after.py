@@ -29,8 +29,8 @@ def default_args():
         DbtCloudRunJobOperator(task_id="finance", job_id=1301, trigger_reason="Marts, {{ ds }}")
 
     @task
-    def succeeded(run_id: int) -> bool:
-        return DbtCloudHook("dbt_cloud_eu").get_job_run_status(run_id) == DbtCloudJobRunStatus.SUCCESS.value
+    def succeeded(number: int) -> bool:
+        return DbtCloudHook("dbt_cloud_eu").get_job_run_status(number) == DbtCloudJobRunStatus.SUCCESS.value
 
     jobs = DbtCloudListJobsOperator(task_id="jobs", project_id=7)
     jobs >> staging >> marts()

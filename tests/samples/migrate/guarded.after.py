@@ -20,10 +20,10 @@ def typed(hook: DbtCloudHook, error: "DbtCloudJobRunException") -> None:
 
 
 @task
-def status(run_id):
+def status(number):
     from airflow_dbt_cloud.hooks import DbtCloudHook
 
-    return DbtCloudHook().get_job_run_status(run_id)
+    return DbtCloudHook().get_job_run_status(number)
 
 
 @dag(schedule=None)

@@ -19,10 +19,10 @@ def typed(hook: DbtCloudHook, error: "DbtCloudJobRunException") -> None:
 
 
 @task
-def status(run_id):
+def status(number):
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
 
-    return DbtCloudHook().get_job_run_status(run_id)
+    return DbtCloudHook().get_job_run_status(number)
 
 
 @dag(schedule=None)

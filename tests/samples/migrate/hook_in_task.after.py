@@ -45,8 +45,8 @@ def names(account_id: int) -> list[str]:
 
 
 @task
-def keep(run_id: int, hook: DbtCloudHook) -> None:
-    results = hook.get_job_run_artifact(run_id, path="run_results.json").json()
+def keep(number: int, hook: DbtCloudHook) -> None:
+    results = hook.get_job_run_artifact(number, path="run_results.json").json()
     SmtpHook().send_email_smtp(to="team@example.org", subject="dbt", html_content=json.dumps(results))
 
 
