@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.migrate.migration import Migration
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 DONE, LEFT, TROUBLE = 0, 1, 2
 DESCRIPTION = """\
@@ -42,7 +42,7 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Migrate what the arguments name, and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     work = _Work(is_writing=options.write, is_quiet=options.quiet)
     for path in find_files(options.paths):
         work.migrate(path)
@@ -82,7 +82,8 @@ class _Work:
         if migration.is_pending:
             self._rewritten += 1
             self._show(path, migration)
-        for line, kind, sentence in migration.findings:
+        is_moved = self._is_writing and migration.is_pending
+        for line, kind, sentence in migration.findings_in_result if is_moved else migration.findings:
             self._places[kind] += 1
             _say(f"{path}:{line}: {kind}: {sentence}")
 
@@ -113,7 +114,8 @@ def _diff(path: Path, migration: Migration) -> Iterator[bytes]:
         yield line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_dbt_cloud.migrate",
         description=DESCRIPTION,

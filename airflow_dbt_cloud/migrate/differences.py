@@ -51,12 +51,12 @@ HOOK_METHODS = {
     "get_request_url_params": "is not here",
     "list_accounts": "is not here: get_account() returns that of the connection",
     "list_environments": "returns a list of Environment and no responses, and takes the project's id alone",
-    "list_job_run_artifacts": 'returns a list of paths and no response: drop .json()["data"]; no step either',
-    "list_job_runs": 'returns a list of Run and no responses: drop .json()["data"], run.id for run["id"]',
-    "list_jobs": 'returns a list of Job and no responses: drop .json()["data"], write job.id for job["id"]; '
+    "list_job_run_artifacts": 'returns a list of paths and no response: drop .json()["data"]; takes no step',
+    "list_job_runs": 'returns a list of Run and no responses: write run.id for run["id"], drop .json()',
+    "list_jobs": 'returns a list of Job and no responses: write job.id for job["id"], drop .json(); '
     "name_contains is name__icontains",
-    "list_projects": 'returns a list of Project and no responses: drop .json()["data"], write project.id for '
-    'project["id"]; no name_contains',
+    "list_projects": 'returns a list of Project and no responses: write project.id for project["id"], '
+    "drop .json(); no name_contains",
     "log_job_run_failure_details": "is not here: the error says it",
     "retry_failed_job_run": "is not here: retry_job_run(run_id) takes the run that failed, and no job",
     "run": "is not here: use the hook's own methods",
@@ -81,7 +81,7 @@ STATUS_ATTRIBUTES = {
 }
 # What a subclass, or whoever holds a task, finds there and not here.
 TASK_ATTRIBUTES = {
-    "hook": "make one: DbtCloudHook(self.dbt_cloud_conn_id)",
+    "hook": "make one, DbtCloudHook(task.dbt_cloud_conn_id)",
     "run_id": "read the XCom job_run_id",
     "_get_or_trigger_run": "the run is started otherwise",
     "_handle_terminal_status": "the end of the run is judged otherwise",

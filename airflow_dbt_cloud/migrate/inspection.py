@@ -83,6 +83,8 @@ class _Inspector(cst.CSTVisitor):
             self._change(node, f"{owner} is not here: {STATUS_ATTRIBUTES[name]}")
         elif name in HOOK_ATTRIBUTES and self._names.is_hook(node.value):
             self._change(node, f"the hook's {name} {HOOK_ATTRIBUTES[name]}")
+        elif name in TASK_ATTRIBUTES and _is_task(node.value):
+            self._look(node, f"a task of this package has no {name}: {TASK_ATTRIBUTES[name]}")
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
         for base in node.bases:
@@ -242,6 +244,13 @@ def _items(node: cst.BaseExpression | None) -> set[str]:
 def _text(node: cst.BaseExpression) -> str:
     value = node.evaluated_value if isinstance(node, cst.SimpleString) else ""
     return value if isinstance(value, str) else ""
+
+
+def _is_task(node: cst.BaseExpression) -> bool:
+    """Whether this is `context["task"]` or `….task`, as callbacks have it."""
+    if isinstance(node, cst.Subscript) and isinstance(index := node.slice[0].slice, cst.Index):
+        return _text(index.value) == "task"
+    return isinstance(node, cst.Attribute) and node.attr.value == "task"
 
 
 def _is_name(node: cst.BaseExpression, name: str) -> bool:

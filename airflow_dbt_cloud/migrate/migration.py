@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
@@ -12,6 +12,9 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from airflow_dbt_cloud.migrate.inspection import CHANGE, Remark, inspect
 from airflow_dbt_cloud.migrate.plan import make_plan
 from airflow_dbt_cloud.migrate.rewriting import rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Finding", "Migration", "MigrationError", "migrate"]
 
@@ -47,6 +50,16 @@ class Migration:
         """Whether there is something to write."""
         return self.source != self.result
 
+    @property
+    def findings_in_result(self) -> tuple[Finding, ...]:
+        """The findings, with the lines that the places have in the result."""
+        blocks = _match(*(text.split(b"\n") for text in (self.source, self.result)))
+        moves = [(begin, new_begin - begin) for _, begin, _, new_begin, _ in blocks]
+        return tuple(
+            found._replace(line=found.line + max(move for move in moves if move[0] < found.line)[1])
+            for found in self.findings
+        )
+
 
 def migrate(source: bytes) -> Migration:
     """
@@ -60,7 +73,7 @@ def migrate(source: bytes) -> Migration:
     try:
         module = cst.parse_module(source)
     except cst.ParserSyntaxError as error:
-        msg = f"line {error.editor_line}: this is no Python that can be read: {error.message.splitlines()[0]}"
+        msg = f"line {error.editor_line}: this is no Python that can be read"
         raise MigrationError(msg) from error
     except (UnicodeDecodeError, LookupError, SyntaxError) as error:
         msg = f"the file's text cannot be decoded: {error}"
@@ -93,12 +106,14 @@ def _with_untouched_lines(source: bytes, written: bytes, result: bytes) -> bytes
         return result
     ours, theirs, new = (text.split(b"\n") for text in (source, written, result))
     lines: list[bytes] = []
-    for tag, begin, end, new_begin, new_end in SequenceMatcher(
-        None, theirs, new, autojunk=False
-    ).get_opcodes():
+    for tag, begin, end, new_begin, new_end in _match(theirs, new):
         is_same = tag == "equal"
         if len(ours) != len(theirs) or not (is_same or ours[begin:end] == theirs[begin:end]):
             msg = "its white space is so odd that it cannot be rewritten without changing other lines"
             raise MigrationError(msg)
         lines += ours[begin:end] if is_same else new[new_begin:new_end]
     return b"\n".join(lines)
+
+
+def _match(old: list[bytes], new: list[bytes]) -> Sequence[tuple[str, int, int, int, int]]:
+    return SequenceMatcher(None, old, new, autojunk=False).get_opcodes()

@@ -240,6 +240,25 @@ def test_hooks_are_followed(source):
     assert "change: hook.get_job returns a Job" in said(migrate((HOOK + source).encode()))
 
 
+@pytest.mark.parametrize("sample", NAMES)
+def test_lines_of_the_result(sample):
+    """Every finding is at the same place of the file, before and after."""
+    migration = migrate((SAMPLES / f"{sample}.before.py").read_bytes())
+    before, after = (text.decode().splitlines() for text in (migration.source, migration.result))
+    for found, moved in zip(migration.findings, migration.findings_in_result, strict=True):
+        assert found[1:] == moved[1:]
+        if "not here" not in found.sentence:
+            assert before[found.line - 1] == after[moved.line - 1]
+
+
+def test_callbacks():
+    """What a callback takes of its task and does not find here is said."""
+    source = f"{HOOK}def failed(context):\n    print(context['task'].run_id, context['ti'].task.hook)\n"
+    words = said(migrate(source.encode()))
+    assert "3: look: a task of this package has no hook: make one" in words
+    assert "3: look: a task of this package has no run_id: read the XCom" in words
+
+
 @pytest.mark.parametrize(
     "source",
     [
