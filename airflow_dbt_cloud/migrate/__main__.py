@@ -12,4 +12,6 @@ if __name__ == "__main__":
             f"error: libcst is not installed for {sys.executable}: pip install 'airflow-dbt-cloud[migrate]'\n"
         )
         sys.exit(2)
+    # A chain of some hundred tasks, `a >> b >> …`, is nested as deep as it is long.
+    sys.setrecursionlimit(10_000)
     sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from difflib import diff_bytes, unified_diff
 from pathlib import Path
@@ -109,7 +110,7 @@ class _Work:
 
 def _diff(path: Path, migration: Migration) -> Iterator[bytes]:
     old, new = (text.splitlines(keepends=True) for text in (migration.source, migration.result))
-    name = str(path).encode()
+    name = os.fsencode(path)
     for line in diff_bytes(unified_diff, old, new, name, name):
         yield line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
 

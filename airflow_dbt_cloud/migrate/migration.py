@@ -78,6 +78,14 @@ def migrate(source: bytes) -> Migration:
     except (UnicodeDecodeError, LookupError, SyntaxError) as error:
         msg = f"the file's text cannot be decoded: {error}"
         raise MigrationError(msg) from error
+    try:
+        return _migrate(source, module)
+    except RecursionError:
+        msg = "it is nested too deeply to be understood"
+        raise MigrationError(msg) from None
+
+
+def _migrate(source: bytes, module: cst.Module) -> Migration:
     wrapper = MetadataWrapper(module)
     plan = make_plan(wrapper)
     problems = [Remark(node, CHANGE, sentence) for node, sentence in plan.problems]

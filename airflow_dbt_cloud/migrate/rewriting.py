@@ -79,9 +79,12 @@ class _Rewriting(cst.CSTTransformer):
 
 def _renamed(alias: cst.ImportAlias, new: Replacement) -> cst.ImportAlias:
     name = cst.parse_expression(new.name)
-    if new.local is None or new.local == new.name:
+    if new.local is None:
         return alias.with_changes(name=name, asname=None)
-    return alias.with_changes(name=name, asname=alias.asname or cst.AsName(cst.Name(new.local)))
+    # `X as X`, which exports a name, stays so.
+    is_same = new.local == new.name
+    asname = alias.asname or (None if is_same else cst.AsName(cst.Name(new.local)))
+    return alias.with_changes(name=name, asname=asname)
 
 
 def _write(

@@ -99,6 +99,14 @@ def test_patch(dags, source):
     assert (folder / "a.py").read_bytes() == source.replace(OLD.strip(), NEW.strip()).encode()
 
 
+def test_long_chains(dags):
+    """A chain of some hundred tasks is no trouble."""
+    folder = dags(a=f"{OLD}{' >> '.join(['task'] * 500)}\n")
+    command = [sys.executable, "-m", "airflow_dbt_cloud.migrate", "--write", "dags"]
+    subprocess.run(command, capture_output=True, check=True)
+    assert (folder / "a.py").read_text().startswith(NEW)
+
+
 def test_no_airflow(dags):
     """The tool loads neither Airflow nor the rest of this package."""
     dags(a=OLD)

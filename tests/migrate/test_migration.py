@@ -134,6 +134,12 @@ def test_no_python(source, words):
         migrate(source)
 
 
+def test_deep_nesting():
+    """A file that is nested too deeply is an error, and no crash."""
+    with pytest.raises(MigrationError, match="nested too deeply"):
+        migrate(LINE + b"\nx = " + b" >> ".join([b"a"] * 600) + b"\n")
+
+
 def test_odd_white_space():
     """What cannot be kept as it is is not rewritten, and said."""
     with pytest.raises(MigrationError, match="so odd"):
