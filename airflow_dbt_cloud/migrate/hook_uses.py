@@ -31,12 +31,8 @@ class Names:
 
     def official(self, node: cst.CSTNode) -> str:
         """Return the official name without its module, `DbtCloudHook.conn_type`; empty if it has none."""
-        names = self._qualified.get(node, ())
-        for qualified in names() if callable(names) else names:
-            found = split_name(qualified.name)
-            if found and found[1]:
-                return found[1]
-        return ""
+        found = [split_name(name) for name in sorted(self.all_names(node))]
+        return next((name for _, name in filter(None, found) if name), "")
 
     def all_names(self, node: cst.CSTNode) -> set[str]:
         """Return the names with all dots that an expression may have."""
@@ -73,7 +69,6 @@ class _Bindings(cst.CSTVisitor):
         super().__init__()
         self._names = names
         self._functions: list[cst.FunctionDef] = []
-        self._in_class = 0
 
     def visit_Assign(self, node: cst.Assign) -> None:
         if self._names.is_hook(node.value):

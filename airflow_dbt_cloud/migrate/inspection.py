@@ -115,9 +115,16 @@ class _Inspector(cst.CSTVisitor):
                 elif caught := names & FOREIGN_ERRORS:
                     self._change(
                         handler,
-                        f"no error of the hook is an {caught.pop()} here: catch DbtCloudError, or a kind of "
-                        "it (airflow_dbt_cloud.errors)",
+                        f"the hook raises no {min(caught)} here: catch DbtCloudError, or a kind of it "
+                        "(airflow_dbt_cloud.errors)",
                     )
+
+    def visit_Dict(self, node: cst.Dict) -> None:
+        # Wherever it stands: in default_args, or under a name of its own.
+        if "retry_args" in _keys(node):
+            self._change(
+                node, "hook_params takes no retry_args: write retry_limit and retry_delay, which are numbers"
+            )
 
     def visit_SimpleString(self, node: cst.SimpleString) -> None:
         self._read_string(node, node.raw_value)
@@ -127,10 +134,6 @@ class _Inspector(cst.CSTVisitor):
 
     def _read_operator(self, node: cst.Call, name: str) -> None:
         arguments = _keywords(node)
-        if "retry_args" in _keys(arguments.get("hook_params")):
-            self._change(
-                node, "hook_params takes no retry_args: write retry_limit and retry_delay, which are numbers"
-            )
         for wish, sentence in WISHES.items():
             if wish in arguments and not _is_name(arguments[wish], "False"):
                 self._look(arguments[wish], f"{wish} {sentence}")

@@ -246,6 +246,19 @@ def test_hooks_are_followed(source):
     assert "change: hook.get_job returns a Job" in said(migrate((HOOK + source).encode()))
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "PARAMS = {'retry_args': {'stop': 3}}\n",
+        "DAG('dag', default_args={'hook_params': {'retry_args': {}}})\n",
+        "DbtCloudHook(retry_args={})\n",
+    ],
+)
+def test_retry_args(source):
+    """What is not taken is said wherever it stands."""
+    assert "takes no retry_args: write retry_limit and retry_delay" in said(migrate((HOOK + source).encode()))
+
+
 @pytest.mark.parametrize("sample", NAMES)
 def test_lines_of_the_result(sample):
     """Every finding is at the same place of the file, before and after."""
