@@ -97,6 +97,15 @@ def test_guide_methods(method, described):
         assert said == NOT_HERE or hasattr(DbtCloudHook, said.strip("`"))
 
 
+@pytest.mark.parametrize("name", [name for name in CLASSES if name in HERE and name != "DbtCloudHook"])
+def test_methods_of_the_others(name):
+    """The guide names each method of tasks and trigger, and says which of them are not here."""
+    (line,) = (text for text in GUIDE.split("\n- ") if text.startswith("**Methods.**"))
+    here, _, not_here = line.partition("Not here are")
+    for method in CLASSES[name]["methods"]:
+        assert f"`{method}`" in (here if hasattr(ours(name), method) else not_here) or method == "get_link"
+
+
 def test_every_method():
     """The tool has a word for every method of the hook that is not the same here."""
     methods = CLASSES["DbtCloudHook"]["methods"].keys()
