@@ -1,5 +1,6 @@
 """The command, as it is called: what it prints, what it writes, and how it ends."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,18 @@ def test_long_chains(dags):
     command = [sys.executable, "-m", "airflow_dbt_cloud.migrate", "--write", "dags"]
     subprocess.run(command, capture_output=True, check=True)
     assert (folder / "a.py").read_text().startswith(NEW)
+
+
+def test_nobody_reads_on(dags):
+    """A reader who has seen enough of the diff is no reason for a traceback."""
+    dags(**{f"dag_{number}": OLD for number in range(3)})
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "airflow_dbt_cloud.migrate", "dags"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr == ""
 
 
 def test_no_airflow(dags):
