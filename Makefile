@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
+# Hundreds of processes import the same modules: none compiles what another one has.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-fast chaos lint format constraints clean
 .DEFAULT_GOAL := help
