@@ -24,7 +24,7 @@ test-fast: $(VENV)/.installed ## the unit tests only
 	$(BIN)/python -m pytest -m "not slow"
 
 chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
-	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/chaos_at_scale.py
+	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/test_chaos_at_scale.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check
