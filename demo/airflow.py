@@ -169,6 +169,8 @@ class Airflow:
 
     def _is_healthy(self) -> bool:
         try:
+            # What serves tasks is made when it is first asked, and a task does not wait so long.
+            requests.get(f"{self.url}/execution/health", timeout=5).raise_for_status()
             health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
         except (requests.RequestException, ValueError):
             return False
