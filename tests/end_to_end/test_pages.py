@@ -212,7 +212,8 @@ def test_live(visit, stack):
     head = page.locator("#dbt-cloud-run")
     expect(head).to_contain_text("Live, as of ")
     expect(head).to_contain_text("Started by")
-    expect(page.locator("#dbt-cloud-steps")).to_contain_text(re.compile(r"\d+ of 83 nodes"), timeout=LIVE_FOR)
+    some = re.compile(r"[2-7]\d of 83 nodes")
+    expect(page.locator("#dbt-cloud-steps")).to_contain_text(some, timeout=LIVE_FOR)
     expect(page.locator("#dbt-cloud-timeline canvas")).to_be_visible()
     expect(page.locator("#dbt-cloud-nodes-table .body [role=row]").first).to_be_visible()
     photograph(page, "tab-live")
@@ -292,7 +293,6 @@ def test_right_to_left(visit, runs):
     # The first word is at the right.
     assert pill["x"] + pill["width"] > box["x"] + box["width"] - 40
     assert tab.evaluate("element => element.scrollWidth <= element.clientWidth")
-    photograph(page, "tab-right-to-left")
     page.locator("#dbt-cloud-failures button").first.click()
     expect(page.locator("#dbt-cloud-node")).to_be_visible()
     assert page.locator("#dbt-cloud-node").bounding_box()["x"] == 0
@@ -303,7 +303,6 @@ def test_narrow_window(visit, runs):
     page = visit(viewport={"width": 700, "height": 900}).open_task(runs.failed, "build")
     expect(page.locator("#dbt-cloud-nodes-table")).to_be_visible()
     assert page.locator("#dbt-cloud-tab").evaluate("element => element.scrollWidth <= element.clientWidth")
-    photograph(page, "tab-narrow")
 
 
 def test_markup(visit, stack, runs):
