@@ -42,7 +42,7 @@ class Reaper(threading.Thread):
         self.victims = []
 
     def run(self):
-        while not self._is_over.wait(1):
+        while not self._is_over.wait(2):
             try:
                 self._look()
             except StackError:
@@ -106,7 +106,7 @@ def wait_for_all(scene, reaper):
             within=WITHIN,
             what=f"The end of {TASKS} tasks",
             watching=airflow.processes.values(),
-            every=2,
+            every=5,
         )
     except StackError as error:
         tasks = Counter(task["state"] for task in all_tasks(scene.stack, scene.dag_run))
