@@ -36,7 +36,7 @@ format: $(VENV)/.installed ## rewrite the sources in the house's format
 
 # Strict: what Sphinx warns of fails, and so does a link into the site that leads nowhere.
 docs: $(VENV)/.installed ## the documentation as a site, in docs/_build/html
-	$(BIN)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(BIN)/python -m sphinx --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 	$(BIN)/python docs/extensions/dead_links.py docs/_build/html
 
 constraints: $(BIN)/uv ## pin today's versions of everything into constraints.txt

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 
 from airflow_dbt_cloud.credentials import Credentials
 from airflow_dbt_cloud.get_provider_info import CONFIG_SECTION, OPTIONS
-from airflow_dbt_cloud.local.command_line import make_parser
+from airflow_dbt_cloud.local.command_line import DEFAULT_TOKEN, make_parser
 from airflow_dbt_cloud.local.faults import read_fault
 from airflow_dbt_cloud.local.project import read_project
 from airflow_dbt_cloud.operators import DbtCloudRunJobOperator
@@ -199,7 +199,7 @@ def check_pip(words):
 
 
 def check_curl(words):
-    """A fault that is sent can be read, and a start has a cause; the server is where it is by default."""
+    """A fault can be read, a start has a cause, and the server and its token are those by default."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("-X", choices=["POST", "DELETE"])
@@ -207,6 +207,7 @@ def check_curl(words):
     parser.add_argument("-d")
     options = parser.parse_args(words)
     path = options.url.removeprefix(f"http://127.0.0.1:{make_parser().get_default('port')}")
+    assert f"Authorization: Token {DEFAULT_TOKEN}" in options.H
     if path == "/local/faults/":
         if options.d:
             read_fault(options.d)

@@ -25,7 +25,12 @@ def policies() -> None:
         retries=2,
         retry_delay=timedelta(seconds=30),
         retry_policy=ExceptionRetryPolicy(
-            rules=[RetryRule([DbtCloudTestsFailed, DbtCloudCompilationFailed], action=RetryAction.FAIL)]
+            rules=[
+                RetryRule(
+                    [DbtCloudTestsFailed, DbtCloudCompilationFailed],
+                    action=RetryAction.FAIL,
+                ),
+            ],
         ),
     )
     # end retry policy

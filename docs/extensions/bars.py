@@ -27,7 +27,7 @@ from sphinx.util.docutils import SphinxDirective
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 720, 120, 70, 20, 10
+WIDTH, LEFT, RIGHT, BAR, GAP = 520, 110, 60, 20, 10
 
 
 class Bars(SphinxDirective):
