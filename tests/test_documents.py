@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[1]
 FOREIGN = {"_build", "node_modules", "dist"}
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCAL = "airflow_dbt_cloud.local"
 
 
 class Block(NamedTuple):
@@ -161,12 +160,12 @@ def check_connection(text):
 def check_python(words):
     """A module or script of ours exists and has the options; a command line of ours can be read."""
     if words[0] == "-m":
-        if words[1] == LOCAL:
-            options = read_arguments(make_parser(), words[2:])
-            for fault in [] if options is None else options.fault:
+        _, module, *arguments = words
+        if module != "demo":
+            parser = importlib.import_module(f"{module}.command_line").make_parser()
+            options = read_arguments(parser, arguments)
+            for fault in getattr(options, "fault", ()):
                 read_fault(fault)
-            return
-        assert words[1] == "demo", words
         return
     text = (ROOT / words[0]).read_text()
     for option in (word for word in words[1:] if word.startswith("--")):
