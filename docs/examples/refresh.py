@@ -11,7 +11,7 @@ from airflow_dbt_cloud.sensors import DbtCloudJobRunSensor
 @dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False)
 def refresh() -> None:
     # begin jobs
-    jobs = DbtCloudListJobsOperator(task_id="jobs", name__icontains="Refresh w")
+    jobs = DbtCloudListJobsOperator(task_id="jobs", name__icontains="weather")
     start = DbtCloudRunJobOperator.partial(
         task_id="start",
         wait_for_termination=False,
