@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
+# Hundreds of processes import the same modules: none compiles what another one has.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast chaos lint format docs constraints clean
+.PHONY: help demo test test-fast chaos screenshots lint format docs constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,7 +24,10 @@ test-fast: $(VENV)/.installed ## the unit tests only
 	$(BIN)/python -m pytest -m "not slow"
 
 chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
-	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/chaos_at_scale.py
+	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/test_chaos_at_scale.py
+
+screenshots: $(VENV)/.installed ## take the pictures of Airflow's pages in docs/images anew
+	SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_pages.py tests/end_to_end/test_connection_form.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check
