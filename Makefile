@@ -7,7 +7,7 @@ TASKS ?= 300
 # Hundreds of processes import the same modules: none compiles what another one has.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast chaos screenshots lint format constraints clean
+.PHONY: help demo test test-fast chaos screenshots lint format docs constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,12 +39,17 @@ format: $(VENV)/.installed ## rewrite the sources in the house's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# Strict: what Sphinx warns of fails, and so does a link into the site that leads nowhere.
+docs: $(VENV)/.installed ## the documentation as a site, in docs/_build/html
+	$(BIN)/python -m sphinx --fresh-env --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(BIN)/python docs/extensions/dead_links.py docs/_build/html
+
 constraints: $(BIN)/uv ## pin today's versions of everything into constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--upgrade --no-emit-index-url --custom-compile-command "make constraints" -o constraints.txt
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .demo docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, $(PYTHON) is %d.%d: call make PYTHON=..." % v)'

@@ -3,7 +3,7 @@ What becomes of tasks when dbt Cloud does not answer well, side by side with the
 
 Every run succeeds. A task that fails all the same does so spuriously, and one that has more than one run did
 its work twice. `python benchmarks/chaos.py [--seed 1] [--tasks 200]` prints a table in Markdown, and
-to stderr why tries failed.
+to stderr why tries failed; with `--save` it also writes `results/chaos.json`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from findings import Row, record
 from sides import Stub, run_side, running_stub
 
 KINDS = ("official", "official+retries", "ours")
@@ -56,8 +57,8 @@ COLUMNS = (
 )
 
 
-def measure(trouble: Trouble, kind: str, tasks: int, seed: int) -> list[object]:
-    """Return the cells of one line."""
+def measure(trouble: Trouble, kind: str, tasks: int, seed: int) -> Row:
+    """Return one line."""
     rates = {"seed": seed, "lost": trouble.lost, **trouble.faults}
     with running_stub("chaos_stub.py", json.dumps(rates)) as stub:
         ended = run_side(stub, "chaos_tasks.py", kind, str(tasks), str(trouble.tries), trouble.way)
@@ -68,7 +69,7 @@ def measure(trouble: Trouble, kind: str, tasks: int, seed: int) -> list[object]:
     assert set(runs) == {f"task_{number}" for number in range(tasks)}, "not every task has started a run"
     succeeded = {run["task"] for run in seen["runs"] if not run["is_cancelled"]}
     lost = seen["faults"].pop("lost", 0)
-    return [
+    cells = (
         trouble.name,
         trouble.tries,
         trouble.way,
@@ -80,7 +81,8 @@ def measure(trouble: Trouble, kind: str, tasks: int, seed: int) -> list[object]:
         sum(runs.count(task) > 1 for task in set(runs)),
         tasks - len(ended["red"]),
         len(succeeded.intersection(ended["red"])),
-    ]
+    )
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
 def get_seen(stub: Stub) -> dict[str, Any]:
@@ -94,13 +96,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
-    print("|", " | ".join(COLUMNS), "|")
-    print("|", "---|" * len(COLUMNS), sep="")
-    for trouble in TROUBLES:
-        for kind in KINDS:
-            cells = measure(trouble, kind, options.tasks, options.seed)
-            print("|", " | ".join(str(cell) for cell in cells), "|", flush=True)
+    rows = (measure(trouble, kind, options.tasks, options.seed) for trouble in TROUBLES for kind in KINDS)
+    record("chaos", COLUMNS, rows, save=options.save)
 
 
 if __name__ == "__main__":

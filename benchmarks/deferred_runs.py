@@ -3,14 +3,19 @@ What deferred runs cost, side by side with apache-airflow-providers-dbt-cloud.
 
 The same load, runs that last 5 to 35 s and are asked for every 10 s, against the same stub over TLS, one
 after the other in processes of their own. `python benchmarks/deferred_runs.py [RUNS …]` prints a table in
-Markdown.
+Markdown; with `--save` it also writes `results/deferred_runs.json`.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from typing import TYPE_CHECKING
 
+from findings import Row, record
 from sides import run_side, running_stub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INTERVAL = 10
 FIGURES = {
@@ -24,19 +29,26 @@ FIGURES = {
 }
 
 
-def main(sizes: list[int]) -> None:
-    """Measure, and print the table."""
+def measure(sizes: list[int]) -> Iterator[Row]:
+    """Measure each size with each side."""
     with running_stub("stub.py") as stub:
-        print("| runs | who |", " | ".join(FIGURES.values()), "|")
-        print("|---|---|", "---|" * len(FIGURES), sep="")
         for runs in sizes:
             kinds = ("official", "ours", "idle") if runs <= 1000 else ("ours", "idle")
             for kind in kinds:
                 figures = run_side(stub, "waiters.py", kind, str(runs), str(INTERVAL), stub.url)
                 assert figures["events"] == runs
-                cells = (f"{figures[name]:.4g}" if name in figures else "" for name in FIGURES)
-                print(f"| {runs:,} | {kind} |", " | ".join(cells), "|", flush=True)
+                named = {title: figures[name] for name, title in FIGURES.items() if name in figures}
+                yield {"runs": runs, "who": kind, **named}
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=int, nargs="*", default=[100, 1000, 10_000])
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    record("deferred_runs", ["runs", "who", *FIGURES.values()], measure(options.runs), save=options.save)
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or [100, 1000, 10_000])
+    main()

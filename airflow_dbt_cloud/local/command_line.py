@@ -39,7 +39,7 @@ _LARGEST_PORT = 65535
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until it is told to stop; gives the exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         _serve(options)
     except StartError as error:
@@ -233,7 +233,8 @@ def _check_host(host: str, tokens: dict[str, str]) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_dbt_cloud.local",
         description=DESCRIPTION,
