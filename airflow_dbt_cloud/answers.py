@@ -22,6 +22,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudServerError,
     DbtCloudUnauthorized,
 )
+from airflow_dbt_cloud.fields import is_number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def judge(
         said = envelope.get("status")
         if not isinstance(said, dict) or said.get("is_success") is not False:
             return envelope
-        status = said["code"] if isinstance(said.get("code"), int) else 500
+        status = said["code"] if is_number(said.get("code")) else 500
     raise error_of(method, path, status, headers, content, secret=secret)
 
 
@@ -65,6 +66,8 @@ def error_of(
     """Return the error that a bad answer means; parameters as for `judge`."""
     is_redirect = 300 <= status < 400
     message = _whereto(headers.get("location", "")) if is_redirect else _message(headers, content)
+    # One line, and without what a log cannot take or a terminal would obey.
+    message = " ".join(plain(message).split())
     message = message.replace(secret, "***") if secret else message
     if status == 429:
         return DbtCloudRateLimited(method, path, status, message, _retry_after(headers))
@@ -104,10 +107,12 @@ def _message(headers: Mapping[str, str], content: bytes) -> str:
         return f"{NOT_DBT_CLOUD} ({kind}, {len(content)} bytes)."
     status = answer.get("status")
     said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
-    specifics = answer.get("data")
-    if specifics and not isinstance(specifics, str):
-        specifics = json.dumps(specifics)
-    return " ".join(str(part)[:MAX_WORDS] for part in (said, specifics) if part) or "no explanation."
+    words = [_written(part)[:MAX_WORDS] for part in (said, answer.get("data")) if part]
+    return " ".join(words) or "no explanation."
+
+
+def _written(part: object) -> str:
+    return part if isinstance(part, str) else json.dumps(part)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
