@@ -39,7 +39,7 @@ constraints: $(BIN)/uv ## pin today's versions of everything into constraints.tx
 		--upgrade --no-emit-index-url --custom-compile-command "make constraints" -o constraints.txt
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, $(PYTHON) is %d.%d: call make PYTHON=..." % v)'
