@@ -65,10 +65,8 @@ def error_of(
 ) -> DbtCloudApiError:
     """Return the error that a bad answer means; parameters as for `judge`."""
     is_redirect = 300 <= status < 400
-    message = _whereto(headers.get("location", "")) if is_redirect else _message(headers, content)
-    # One line, and without what a log cannot take or a terminal would obey.
-    message = " ".join(plain(message).split())
-    message = message.replace(secret, "***") if secret else message
+    words = [_whereto(headers.get("location", ""))] if is_redirect else _words(headers, content)
+    message = " ".join(_shown(word, secret)[:MAX_WORDS] for word in words)
     if status == 429:
         return DbtCloudRateLimited(method, path, status, message, _retry_after(headers))
     if status == 408 or not 300 <= status < 500:
@@ -97,18 +95,23 @@ def _whereto(location: str) -> str:
     return "it does not say where it sends us."
 
 
-def _message(headers: Mapping[str, str], content: bytes) -> str:
+def _shown(words: str, secret: str) -> str:
+    """Return words as one line, without what a log cannot take, a terminal would obey or nobody may see."""
+    line = " ".join(plain(words).split())
+    return line.replace(secret, "***") if secret else line
+
+
+def _words(headers: Mapping[str, str], content: bytes) -> list[str]:
     try:
         answer = json.loads(content)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"status", "data", "detail"}:
-        kind = headers.get("content-type", "no content type").partition(";")[0][:100]
-        return f"{NOT_DBT_CLOUD} ({kind}, {len(content)} bytes)."
+        kind = headers.get("content-type", "no content type").partition(";")[0]
+        return [f"{NOT_DBT_CLOUD} ({kind}, {len(content)} bytes)."]
     status = answer.get("status")
     said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
-    words = [_written(part)[:MAX_WORDS] for part in (said, answer.get("data")) if part]
-    return " ".join(words) or "no explanation."
+    return [_written(part) for part in (said, answer.get("data")) if part] or ["no explanation."]
 
 
 def _written(part: object) -> str:

@@ -300,13 +300,14 @@ class Client:
             raise DbtCloudUnreachable("GET", url, reason, may_have_arrived=False)
         deadline = clock() + seconds
 
-        def read() -> bytearray:
+        def read() -> bytes:
             with once.stream_artifact(run_id, path, step=step) as pieces:
-                return _whole(pieces, url, limit, lambda: clock() > deadline, seconds)
+                whole = _whole(pieces, url, limit, lambda: clock() > deadline, seconds)
+                return self._credentials.blank(whole)
 
         content = replace(self._retries, left=None).call(read, is_safe=True, bound=seconds)
         try:
-            return json.loads(self._credentials.blank(content))
+            return json.loads(content)
         except (ValueError, RecursionError):
             # Not the cause of ours, because it holds the whole text.
             raise DbtCloudServerError("GET", url, 200, "the artifact is not JSON.") from None

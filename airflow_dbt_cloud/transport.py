@@ -146,7 +146,7 @@ class Transport:
     def _pieces_of(self, response: requests.Response, path: str) -> Iterator[bytes]:
         if 200 <= response.status_code < 300:
             return self._pieces(response, "GET", path)
-        content = self._read(response, "GET", path, self._clock() + TOTAL_TIMEOUT)
+        content = self._credentials.blank(self._read(response, "GET", path, self._clock() + TOTAL_TIMEOUT))
         status, secret = response.status_code, self._credentials.token
         raise error_of("GET", path, status, response.headers, content, secret=secret)
 
