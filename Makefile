@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
+EXAMPLES ?= 2000
 
-.PHONY: help demo test test-fast chaos lint format constraints clean
+.PHONY: help demo test test-fast fuzz chaos lint format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +21,10 @@ test: lint ## everything: lint, types, layers, unit and end-to-end tests
 
 test-fast: $(VENV)/.installed ## the unit tests only
 	$(BIN)/python -m pytest -m "not slow"
+
+fuzz: $(VENV)/.installed ## EXAMPLES=2000 odd answers to each question, other ones each time
+	FUZZ=$(EXAMPLES) $(BIN)/python -m pytest --numprocesses 2 --timeout 3600 tests/test_fuzz.py tests/tab/test_fuzz.py
+	FUZZ=$(EXAMPLES) node --test tests/tab/fuzz.test.mjs
 
 chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
 	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/chaos_at_scale.py

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FUZZ", "0"))
 fuzzed = settings(
-    max_examples=EXAMPLES or 40,
+    max_examples=EXAMPLES or 25,
     derandomize=not EXAMPLES,
     database=None,
     deadline=None,
