@@ -224,7 +224,7 @@ def assert_report(report):
 @example(run=RUN, body=b'{"results": ' * 100_000)
 def test_reports(run, body):
     """A report is made of every run and of whatever stands where its results should."""
-    run, clock = Run.from_json(json.loads(write(run))), itertools.count()
+    run, clock = Run.from_json(run), itertools.count()
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add("GET", re.compile(".*"), body=body)
         assert_report(read_report(client(), run, sleep=lambda _: None, clock=clock.__next__))
@@ -273,7 +273,7 @@ def test_consoles(logs, run):
     first = Run.from_json({**RUN, "status": 3, "run_steps": [{**STEPS[2], "status": 3, "logs": logs}]})
     console = Console(first, Log())
     console.show(first)
-    console.show(Run.from_json(json.loads(write(run))))
+    console.show(Run.from_json(run))
     assert_tellable([said, console.shown, last_words(logs)])
     assert not [line for line in said if "cannot be shown" in line or "\n" in line]
     Console(first, Log(), shown=console.shown).show(first)
