@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
 EXAMPLES ?= 2000
+# Hundreds of processes import the same modules: none compiles what another one has.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast fuzz chaos lint format constraints clean
+.PHONY: help demo test test-fast fuzz chaos screenshots lint format constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,7 +29,10 @@ fuzz: $(VENV)/.installed ## EXAMPLES=2000 odd answers to each question, other on
 	FUZZ=$(EXAMPLES) node --test tests/tab/fuzz.test.mjs
 
 chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
-	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/chaos_at_scale.py
+	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/test_chaos_at_scale.py
+
+screenshots: $(VENV)/.installed ## take the pictures of Airflow's pages in docs/images anew
+	SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_pages.py tests/end_to_end/test_connection_form.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

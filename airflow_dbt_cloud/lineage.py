@@ -14,6 +14,7 @@ task.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from functools import cached_property
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.report import Report
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["emit_lineage"]
+__all__ = ["emit_lineage", "parent_causes"]
 
 # Seconds that the task waits at most.
 BOUND = 60.0
@@ -80,6 +81,22 @@ def emit_lineage(context: Context, client: Client, report: Report, log: Log, *, 
         )
     elif emission.sent:
         log.info("Told OpenLineage what dbt Cloud run %s did, in %s events.", run.id, emission.sent)
+
+
+def parent_causes(ti: RuntimeTaskInstanceProtocol) -> list[str]:
+    """
+    Return causes that name a task as OpenLineage's parent of its run, in JSON: with its root, and without.
+
+    :raises ImportError: the extra `openlineage` is not installed.
+    """
+    parent = _parent_of(ti)
+    facet = {"parent": _facet(parent.run_id, parent.job_namespace, parent.job_name)}
+    root = _facet(parent.root_parent_run_id, parent.root_parent_job_namespace, parent.root_parent_job_name)
+    return [json.dumps(facets, separators=(",", ":")) for facets in ({**facet, "root": root}, facet)]
+
+
+def _facet(run_id: str | None, namespace: str | None, name: str | None) -> dict[str, Any]:
+    return {"run": {"runId": run_id}, "job": {"namespace": namespace, "name": name}}
 
 
 class _Emission:

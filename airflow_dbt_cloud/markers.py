@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Marker", "make_key", "without_marker"]
 
 # At the very end only: whatever stands before it is a person's.
-_WRITTEN = re.compile(r"\[airflow:([0-9a-f]{16}):([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})\]\Z")
+_WRITTEN = re.compile(r'\[airflow:([0-9a-f]{16}):([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})\](?:"\})?\Z')
+# How a cause begins that is OpenLineage's parent of the run, and how the marker stands in it.
+_PARENT = '{"parent":'
+_IN_PARENT = ',"airflow":"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +63,22 @@ class Marker:
         return self.try_number > other.try_number or self.clear_number > other.clear_number
 
     def mark(self, reason: str) -> str:
-        """Return a cause that says the reason, as much of it as has room, and then the marker."""
+        """
+        Return a cause that says the reason, as much of it as has room, and then the marker.
+
+        A reason that is OpenLineage's parent of the run stays one JSON object, and is never cut: the marker
+        is its last member, `airflow`.
+        """
         marker = str(self)
+        if reason.startswith(_PARENT):
+            return f'{reason[:-1]}{_IN_PARENT}{marker}"}}'
         return f"{clean_cause(reason, limit=MAX_CAUSE - len(marker) - 1)} {marker}"
 
 
 def without_marker(cause: str) -> str:
     """Return what a person reads of a cause."""
-    return _WRITTEN.sub("", cause).rstrip()
+    reason = _WRITTEN.sub("", cause).rstrip()
+    return f"{reason.removesuffix(_IN_PARENT)}}}" if reason.endswith(_IN_PARENT) else reason
 
 
 def make_key(

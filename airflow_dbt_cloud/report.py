@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run, Step
     from airflow_dbt_cloud.nodes import Node
 
-__all__ = ["SUMMARY", "Report", "read_report", "summarize_step"]
+__all__ = ["SUMMARY", "Report", "read_report"]
 
 # The XCom with the summary.
 SUMMARY = "dbt_cloud_run"
@@ -179,7 +179,7 @@ class Report:
             "git_sha": cut(plain(run.git_sha), LONGEST_WORDS),
             # Which one ran, where dbt Cloud may say "latest".
             "dbt_version": cut(plain(next(filter(None, versions), run.dbt_version)), LONGEST_WORDS),
-            "steps": [summarize_step(step) for step in run.steps[:MOST_STEPS]],
+            "steps": [_step(step) for step in run.steps[:MOST_STEPS]],
             "nodes": self.counts,
             "failed_count": len(failed),
             "failed": [_node(node) for node in failed[:MOST_FAILED]],
@@ -192,8 +192,7 @@ class Report:
         }
 
 
-def summarize_step(step: Step) -> dict[str, Any]:
-    """Return what is known of a step but its log, in JSON's types."""
+def _step(step: Step) -> dict[str, Any]:
     seconds = None
     if step.started_at and step.finished_at:
         seconds = (step.finished_at - step.started_at).total_seconds()

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DbtCloudJobRunLink", "DbtCloudJobRunSensor"]
 
+# Seconds, as in the official provider; all deferred tasks share their questions.
+DEFERRED_POKE_INTERVAL = 5
 # What ends the wait because of the run or the time, and not because the sensor cannot do its work.
 VERDICTS = DbtCloudJobRunException | AirflowSensorTimeout | AirflowTaskTimeout | TaskDeferralError
 
@@ -49,7 +51,8 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     Wait until a run has ended, and succeed only if dbt Cloud says Success.
 
     Whatever keeps the run from being seen is waited out. The sensor never cancels a run. `poke_interval`,
-    `timeout`, `mode`, `soft_fail` and `never_fail` mean what they mean for every sensor.
+    `timeout`, `mode`, `soft_fail` and `never_fail` mean what they mean for every sensor; a sensor that defers
+    has a `poke_interval` of 5 s if none is given.
 
     :param run_id: the run, a number or a string of digits (templated).
     :param dbt_cloud_conn_id: the connection (templated).
@@ -84,12 +87,16 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
         hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        # What a DAG says for all of its tasks comes in here, too, and counts as given.
+        if deferrable and "poke_interval" not in (kwargs.get("default_args") or {}):
+            kwargs.setdefault("poke_interval", DEFERRED_POKE_INTERVAL)
         super().__init__(**kwargs)
         self.run_id = run_id
         self.dbt_cloud_conn_id = dbt_cloud_conn_id
         self.account_id = account_id
-        default_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
-        self.deferrable = default_deferrable if deferrable is None else deferrable
+        self.deferrable = deferrable
         self.stream_logs = parse_flag("stream_logs", stream_logs)
         self.hook_params = hook_params or {}
         self.run_url: str | None = None

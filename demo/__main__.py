@@ -157,8 +157,10 @@ def _show(title: str, lines: Iterable[str]) -> None:
 
 
 def _stay(dbt_cloud: DbtCloud, airflow: Airflow) -> None:
-    print("\nAirflow and dbt Cloud stay up until Ctrl-C. The button 'dbt Cloud run' is on the tab Details of")
-    print("the task build. The next demo starts from nothing again.")
+    print("\nAirflow and dbt Cloud stay up until Ctrl-C. What dbt did is on the tab dbt of the")
+    print(
+        "task build, the button 'dbt Cloud run' on its tab Details. The next demo starts from nothing again."
+    )
     try:
         while True:
             for process in (dbt_cloud, *airflow.processes.values()):

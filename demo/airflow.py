@@ -38,6 +38,7 @@ class Airflow:
     :param dags: the folders of the DAG files.
     :param port: where its pages and its API are; 0 = any free one.
     :param environment: further environment variables for all components.
+    :param python: the interpreter that has Airflow; default this one.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class Airflow:
         *,
         port: int = 0,
         environment: Mapping[str, str] | None = None,
+        python: Path | str = sys.executable,
     ) -> None:
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self.processes: dict[str, Process] = {}
         self._home = home
+        self._python = str(python)
         self._session = requests.Session()
         self._turn = threading.Lock()
         self.environment = {**_clean_environment(), **self._settings(dags), **(environment or {})}
@@ -76,7 +79,7 @@ class Airflow:
         :param name: what to call it, if it is the second of its kind.
         :param environment: further environment variables for this one.
         """
-        command = [sys.executable, "-m", "airflow", component, *COMPONENTS[component]]
+        command = [self._python, "-m", "airflow", component, *COMPONENTS[component]]
         log = self._home / f"{name or component}.log"
         env = {**self.environment, **(environment or {})}
         process = Process(f"Airflow's {name or component}", command, env=env, log=log)
@@ -166,6 +169,8 @@ class Airflow:
 
     def _is_healthy(self) -> bool:
         try:
+            # What serves tasks is made when it is first asked, and a task does not wait so long.
+            requests.get(f"{self.url}/execution/health", timeout=5).raise_for_status()
             health = requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
         except (requests.RequestException, ValueError):
             return False
@@ -173,7 +178,7 @@ class Airflow:
         return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
 
     def _run(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "airflow", *arguments]
+        command = [self._python, "-m", "airflow", *arguments]
         done = subprocess.run(  # noqa: S603 - the command is ours
             command, env=self.environment, capture_output=True, text=True, check=False, start_new_session=True
         )

@@ -1,5 +1,6 @@
 """The marker at the end of a run's cause: how it is made, written and read."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -74,6 +75,15 @@ def test_no_marker(cause):
 def test_a_person_cannot_forge_one():
     """A reason that looks like a marker stays a reason, also where no marker follows it."""
     assert Marker.read(clean_cause(f"by hand {MINE}")) is None
+
+
+def test_in_json():
+    """A cause that is OpenLineage's parent stays JSON, and the marker in it is found and left out."""
+    parent = {"parent": {"run": {"runId": "7"}, "job": {"namespace": 'a "b"', "name": "dag.task"}}}
+    cause = MINE.mark(json.dumps(parent))
+    assert json.loads(cause) == {**parent, "airflow": str(MINE)}
+    assert Marker.read(cause) == MINE
+    assert json.loads(without_marker(cause)) == parent
 
 
 def test_last_one_counts():

@@ -353,6 +353,30 @@ def deferred(task, ti=None):
     return caught.value
 
 
+@pytest.mark.parametrize(
+    ("given", "default_args", "expected"),
+    [
+        ({"deferrable": True}, {}, 5),
+        ({}, {"deferrable": True}, 5),
+        ({"deferrable": True, "poke_interval": 20}, {}, 20),
+        ({"deferrable": True}, {"poke_interval": 20}, 20),
+        ({"deferrable": False}, {}, 60),
+    ],
+)
+def test_default_interval(given, default_args, expected):
+    """A sensor that defers asks every 5 s, another one every minute, unless the DAG says otherwise."""
+    with DAG("dag", schedule=None, default_args=default_args):
+        task = DbtCloudJobRunSensor(task_id="wait", run_id=7, **given)
+    assert task.poke_interval == expected
+
+
+def test_default_interval_of_mapped_sensors():
+    """What a mapped sensor says is not lost."""
+    with DAG("dag", schedule=None):
+        mapped = DbtCloudJobRunSensor.partial(task_id="wait", deferrable=True).expand(run_id=[7, 8])
+    assert mapped.unmap({"run_id": 7}).poke_interval == 5
+
+
 def test_defers(cloud):
     """A run that goes on is handed over to a trigger that may not cancel it."""
     becomes(cloud, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,7 @@ from airflow_dbt_cloud.errors import (
 from airflow_dbt_cloud.hooks import DEFAULT_WAIT_TIMEOUT, DbtCloudHook, make_hook
 from airflow_dbt_cloud.links import DbtCloudJobRunLink
 from airflow_dbt_cloud.parameters import (
+    MAX_CAUSE,
     OVERRIDES,
     RunRequest,
     check_if_known,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.client import Client
     from airflow_dbt_cloud.console import Console
+    from airflow_dbt_cloud.markers import Marker
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.report import Report
     from airflow_dbt_cloud.starting import Taken
@@ -65,6 +68,7 @@ FLAGS = (
     "emit_assets",
     "stream_logs",
     "deferrable",
+    "openlineage_inject_parent_job_info",
 )
 # Seconds from the start of a process within which it asks for a run, if nothing holds it up.
 PUNCTUAL = 15.0
@@ -134,6 +138,10 @@ class DbtCloudRunJobOperator(BaseOperator):
         default_deferrable`).
     :param timeout: seconds after which to stop waiting (default 7 days). The run goes on; `execution_timeout`
         cancels it.
+    :param openlineage_inject_parent_job_info: whether the run's cause is not `trigger_reason` but JSON that
+        names the task as OpenLineage's parent of the run (default: `[openlineage]
+        spark_inject_parent_job_info`). The marker is its last member; what does not fit is left out, the
+        root first. The events that this package sends name the parent in any case.
     :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
         `DbtCloudHook`.
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong; when the DAG is parsed, if it
@@ -203,6 +211,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         check_interval: float | None = None,
         timeout: float = DEFAULT_WAIT_TIMEOUT,
         deferrable: bool | None = None,
+        openlineage_inject_parent_job_info: bool | None = None,
         hook_params: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -242,6 +251,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.timeout = parse_seconds("timeout", timeout)
         default_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         self.deferrable = default_deferrable if deferrable is None else deferrable
+        self.openlineage_inject_parent_job_info = openlineage_inject_parent_job_info
         self.hook_params = hook_params or {}
         self.run_url: str | None = None
         self._attempt: Attempt | None = None
@@ -389,11 +399,31 @@ class DbtCloudRunJobOperator(BaseOperator):
         names = self.project_name or "", self.environment_name or "", self.job_name or ""
         return client.find_job(*names).id
 
-    def _make_request(self) -> RunRequest:
+    def _make_request(self, context: Context, marker: Marker | None) -> RunRequest:
         reason = self.trigger_reason or (
             f"Triggered via Apache Airflow by task {self.task_id} in the {self.dag_id} DAG."
         )
-        return RunRequest.from_parameters(reason, self._overrides())
+        request = RunRequest.from_parameters(reason, self._overrides())
+        is_wanted = self.openlineage_inject_parent_job_info
+        if is_wanted is None:
+            is_wanted = conf.getboolean("openlineage", "spark_inject_parent_job_info", fallback=False)
+        cause = self._find_parent_cause(context, marker) if is_wanted else None
+        return replace(request, cause=cause) if cause else request
+
+    def _find_parent_cause(self, context: Context, marker: Marker | None) -> str | None:
+        """Return the cause that names the task as OpenLineage's parent of the run, None if there is none."""
+        from airflow_dbt_cloud.lineage import parent_causes
+
+        try:
+            causes = parent_causes(context["ti"])
+        except Exception as error:  # noqa: BLE001 - lineage is not worth a task
+            self.log.warning("The run's cause does not name its OpenLineage parent: %r", error)
+            return None
+        for cause in causes:
+            if len(marker.mark(cause) if marker else cause) <= MAX_CAUSE:
+                return cause
+        self.log.warning("The run's cause does not name its OpenLineage parent, which has no room in it.")
+        return None
 
     def _take_run(self, context: Context, hook: DbtCloudHook, attempt: Attempt) -> Taken:
         """Take up the run of an earlier try, or start one; and tell Airflow at once which one it is."""
@@ -403,12 +433,13 @@ class DbtCloudRunJobOperator(BaseOperator):
         is_durable = options.is_durable() if self.durable is None else self.durable
         if self.retry_from_failure and not is_durable:
             self.log.warning("retry_from_failure does nothing here, because [dbt_cloud] durable is off.")
+        marker = make_marker(context) if is_durable else None
         starting = Starting(
             client=client,
             job_id=self._find_job_id(client),
-            request=self._make_request(),
+            request=self._make_request(context, marker),
             log=self.log,
-            marker=make_marker(context) if is_durable else None,
+            marker=marker,
             since=context["dag_run"].start_date,
             is_late=_is_late(context["ti"]),
             if_job_running=self.if_job_running,

@@ -73,10 +73,9 @@ class View:
             return unseen(self.trouble or NOT_YET)
         return {
             "version": VERSION,
-            "status": sight.status,
+            "run": sight.run,
             "seen_at": sight.seen_at.isoformat(),
             "is_stale": bool(self.trouble) or now - self.seen_at >= OLD,
-            "steps": list(sight.steps),
             "console": sight.console,
             "message": self.trouble or sight.note,
         }
@@ -86,10 +85,9 @@ def unseen(why: str) -> dict[str, Any]:
     """Return the answer for a browser where there is nothing to see."""
     return {
         "version": VERSION,
-        "status": None,
+        "run": None,
         "seen_at": None,
         "is_stale": False,
-        "steps": [],
         "console": "",
         "message": why,
     }

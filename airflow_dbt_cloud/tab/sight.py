@@ -1,5 +1,5 @@
 """
-A look at a run that goes: its steps, and the end of what the running one writes.
+A look at a run that goes: what is known of it, and the end of what its running step writes.
 
 Nobody can make this look at a run that the task has nothing to do with. The connection is the one that the
 task's own template field named when it ran, and not what somebody has written into an XCom since. The run of
@@ -9,7 +9,7 @@ retry of a run that does; the run of a sensor is the one that its template field
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.hooks import DbtCloudHook
 from airflow_dbt_cloud.markers import Marker, make_key
 from airflow_dbt_cloud.parameters import parse_id
-from airflow_dbt_cloud.report import summarize_step
+from airflow_dbt_cloud.report import Report
 from airflow_dbt_cloud.tab.database import RUN_ID
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ __all__ = ["Sight", "Subject", "Unseen", "look", "subject_of"]
 # Seconds for the connection, and again for the answer.
 PATIENCE = 5.0
 LONGEST_CHAIN = 10
-MOST_STEPS = 100
+MOST_BLOCKERS = 10
 # Of the console, in characters.
 LONGEST_CONSOLE = 2**18
 TOO_LONG = "The console of this run is too long to be shown here."
@@ -63,10 +63,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of a run; `note` says what could not be."""
+    """
+    What was seen of a run; `note` says what could not be.
 
-    status: str
-    steps: tuple[dict[str, Any], ...]
+    `run` is what a task stores of a run that has ended, as far as it is known, and `blocked_by`: the runs
+    that it waits for.
+    """
+
+    run: dict[str, Any]
     console: str
     seen_at: datetime
     note: str = ""
@@ -112,11 +116,10 @@ def look(subject: Subject, *, is_known: bool = False) -> Sight:
         run, note = client.get_run(subject.run_id, include_related=("trigger",)), TOO_LONG
     if subject.mark and not is_known and not _is_marked(run, subject.mark, client):
         raise Unseen(NOT_MARKED.format(run.id))
-    steps = sorted(run.steps, key=lambda step: step.index)
+    run = replace(run, steps=tuple(sorted(run.steps, key=lambda step: step.index)))
     return Sight(
-        status=run.status_name,
-        steps=tuple(summarize_step(step) for step in steps[:MOST_STEPS]),
-        console=_console(steps),
+        run={**Report(run).summary(), "blocked_by": list(run.blocked_by[:MOST_BLOCKERS])},
+        console=_console(run.steps),
         seen_at=datetime.now(UTC),
         note=note,
     )
@@ -146,7 +149,7 @@ def _is_marked(run: Run, mark: str, client: Client) -> bool:
     return False
 
 
-def _console(steps: list[Step]) -> str:
+def _console(steps: tuple[Step, ...]) -> str:
     """Return the end of the last log that there is, in whole lines."""
     log = next((step.logs for step in reversed(steps) if step.logs), "")
     tail = log[-LONGEST_CONSOLE:]

@@ -16,7 +16,9 @@ from demo.airflow import Airflow
 from demo.dbt_cloud import TOKEN, DbtCloud
 from demo.processes import StackError, free_port, wait_until
 
-pytest.register_assert_rewrite("tests.end_to_end.scenes")
+pytest.register_assert_rewrite("tests.end_to_end.browser", "tests.end_to_end.scenes")
+
+from .browser import Person, chromium  # noqa: E402 - its assertions are to tell what they saw
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_dags"
@@ -25,6 +27,8 @@ TELLERS = 8
 # What production does within minutes happens within seconds.
 IN_A_HURRY = {
     "AIRFLOW__CORE__PARALLELISM": "12",
+    # No DAG file changes but in one story, which says so.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
@@ -48,6 +52,8 @@ class Stack:
     failing_job = 70403100000003
     fleet_job = 70403100000011
     network_job = 70403100000012
+    # Where the tests are.
+    root = ROOT
 
     airflow: Airflow
     dbt_cloud: DbtCloud
@@ -155,8 +161,12 @@ def is_up(airflow):
 
 
 @contextmanager
-def started(home, **environment):
-    """Start both, with a connection in the environment as a deployment would have it."""
+def started(home, *, python=sys.executable, **environment):
+    """
+    Start both, with a connection in the environment as a deployment would have it.
+
+    :param python: the interpreter that has Airflow.
+    """
     state = home / "dbt-cloud"
     landing = home / "landing"
     subprocess.run([sys.executable, EXAMPLES / "ferry_landing.py", landing], check=True)
@@ -180,6 +190,7 @@ def started(home, **environment):
                 "AIRFLOW_CONN_DBT_CLOUD_DEFAULT": dbt_cloud.connection_json(),
                 **environment,
             },
+            python=python,
         )
         try:
             airflow.start()
@@ -194,6 +205,33 @@ def stack(tmp_path_factory):
     with started(tmp_path_factory.mktemp("stack")) as stack:
         serve_people(stack.airflow)
         yield stack
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Start a browser."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, stack):
+    """
+    Return a function that lets somebody look at Airflow's pages, which have nothing to complain of.
+
+    Takes what `Person` takes; by default he looks at the Airflow of the stack.
+    """
+    people = []
+
+    def visit(url="", **looks):
+        people.append(Person(browser, url or stack.airflow.url, **looks))
+        return people[-1]
+
+    yield visit
+    for person in people:
+        person.context.close()
+    for person in people:
+        person.assert_calm()
 
 
 @pytest.fixture(scope="module")

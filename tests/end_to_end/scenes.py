@@ -169,14 +169,14 @@ def assert_resumed(scene, run, within=2):
         assert "Cancelling" not in scene.log(number)
 
 
-def assert_one_run_each(stack, dag_run, job, tasks, within=PATIENCE):
+def assert_one_run_each(stack, dag_run, job, tasks):
     """Check that all tasks of a DAG run have succeeded, with one run each and no other."""
 
     def has_ended():
         states = [task["state"] for task in all_tasks(stack, dag_run)]
         return len(states) == tasks and set(states) <= {"success", "failed"}
 
-    wait_until(has_ended, within=within, what=f"The end of {dag_run}", every=2)
+    wait_until(has_ended, within=PATIENCE, what=f"The end of {dag_run}", every=2)
     assert {task["state"] for task in all_tasks(stack, dag_run)} == {"success"}
     assert {run.status_name for run in job.runs} == {"Success"}
     keys = [Marker.read(run.cause).key for run in job.runs]
@@ -225,3 +225,13 @@ def all_tasks(stack, dag_run, **filters):
         tasks += page["task_instances"]
         if len(tasks) >= page["total_entries"]:
             return tasks
+
+
+def store_xcom(stack, dag_run, task_id, key, value):
+    """Put a value where a task stores one, as people can."""
+    dag_id, run_id = dag_run
+    path = f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/xcomEntries"
+    if key in stack.airflow.xcom_keys(*dag_run, task_id):
+        stack.airflow.call("PATCH", f"{path}/{key}", {"value": value})
+    else:
+        stack.airflow.call("POST", path, {"key": key, "value": value})

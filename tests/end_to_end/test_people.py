@@ -444,6 +444,8 @@ def retries_edited_between_tries(stack):
     job = scene.jobs["working"]
     scene.wait_until_it_waits()
     edited.write_text("5")
+    token = stack.airflow.call("GET", "dags/people_edit")["file_token"]
+    insist(stack.airflow.call, "PUT", f"parseDagFile/{token}")
     eventually(
         lambda: stack.airflow.call("GET", "dags/people_edit/tasks/working")["retries"] == 5,
         "Airflow to read the edited DAG",

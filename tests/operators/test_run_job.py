@@ -815,6 +815,80 @@ def test_reason(cloud):
     assert len(cause) == 255
 
 
+class Child(TaskInstance):
+    """A task instance as OpenLineage asks for it."""
+
+    def __init__(self, task):
+        super().__init__()
+        moment = datetime(2026, 1, 2, tzinfo=UTC)
+        self.task = task
+        self.dag_id, self.task_id = task.dag_id, task.task_id
+        self.dag_run = SimpleNamespace(logical_date=moment, run_after=moment, clear_number=0, conf={})
+
+    def get_template_context(self):
+        return {"dag_run": self.dag_run}
+
+
+@pytest.fixture
+def cause_with_parent(cloud):
+    """Return a function that runs a task for OpenLineage, and returns its run's cause."""
+
+    def run_it(task_id="build", *, wish=True, **parameters):
+        started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
+        with DAG("dag", schedule=None):
+            task = DbtCloudRunJobOperator(
+                task_id=task_id,
+                job_id=5,
+                wait_for_termination=False,
+                openlineage_inject_parent_job_info=wish,
+                **parameters,
+            )
+        run(task, Child(task))
+        return cause_of(started)
+
+    return run_it
+
+
+def test_parent_in_the_cause(cause_with_parent):
+    """The cause names the task as OpenLineage's parent in JSON, with the marker, if that is wanted."""
+    cause = json.loads(cause_with_parent(trigger_reason="nightly"))
+    assert cause["parent"]["job"] == {"namespace": "default", "name": "dag.build"}
+    assert len(cause["parent"]["run"]["runId"]) == 36
+    assert Marker.read(cause["airflow"]) is not None
+    assert cause.keys() == {"parent", "airflow"}
+
+
+def test_root_in_the_cause(cause_with_parent):
+    """Where there is room, as without a marker, the root is named, too."""
+    cause = json.loads(cause_with_parent("b", durable=False))
+    assert cause["root"]["job"] == {"namespace": "default", "name": "dag"}
+    assert cause.keys() == {"parent", "root"}
+
+
+@pytest.mark.parametrize(("wish", "option", "is_told"), [(None, "True", True), (False, "True", False)])
+def test_parent_in_the_cause_by_default(cause_with_parent, monkeypatch, wish, option, is_told):
+    """Airflow's option for Spark says what holds for tasks that do not say it."""
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__SPARK_INJECT_PARENT_JOB_INFO", option)
+    assert cause_with_parent(wish=wish).startswith('{"parent"') is is_told
+
+
+def test_no_room_for_the_parent(cause_with_parent):
+    """A parent that has no room is left out, with a warning, and the cause is what it would be without."""
+    with capture_logs() as lines:
+        cause = cause_with_parent("b" * 150, trigger_reason="nightly")
+    assert cause.startswith("nightly [airflow:")
+    assert any("has no room" in line["event"] for line in lines)
+
+
+def test_a_parent_that_cannot_be_made(cloud):
+    """A task of which OpenLineage cannot make a parent starts its run all the same, and says so."""
+    started = starts(cloud)
+    with capture_logs() as lines:
+        run(operator(wait_for_termination=False, openlineage_inject_parent_job_info=True))
+    assert started.call_count == 1
+    assert any("does not name its OpenLineage parent" in line["event"] for line in lines)
+
+
 def test_mapped():
     """The operator can be mapped over jobs."""
     with DAG("mapped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):

@@ -98,13 +98,17 @@ test("While a run goes, what is seen now is shown of it, and its nodes by its co
     nodes: null,
   });
   const live = readLive({
-    status: "Running",
+    run: {
+      status: "Running",
+      created_at: "2026-11-23T03:59:55Z",
+      started_at: "2026-11-23T04:00:00Z",
+      steps: [{ index: 1, name: "Invoke dbt", status: "Running", started_at: "2026-11-23T04:00:10Z" }],
+    },
     seen_at: "2026-11-23T04:00:20Z",
     console: "04:00:12  1 of 9 START test c .... [RUN]",
-    steps: [{ index: 1, name: "Invoke dbt", status: "Running", started_at: "2026-11-23T04:00:10Z" }],
   });
   const { run, nodes } = makePicture({ answer, live }, IDS);
-  assert.equal(run.seconds, 20);
+  assert.equal(run.seconds, 25);
   assert.equal(run.steps.length, 1);
   assert.deepEqual([nodes.total, [...nodes.starts], [...nodes.seconds]], [9, [12], [8]]);
 });

@@ -283,12 +283,13 @@ def make_live(count, began, now):
         {**clone, "started_at": started.isoformat()},
         {**build, "started_at": (started + timedelta(seconds=11)).isoformat()},
     ]
+    run = {"run_id": 70403105551234, "url": "https://ab123.us1.dbt.com/", "cause": CAUSE, "status": status}
+    times = {"created_at": started.isoformat(), "started_at": started.isoformat()}
     return {
         "version": 1,
-        "status": status,
+        "run": {**run, **times, "steps": steps},
         "seen_at": now.isoformat(),
         "is_stale": False,
-        "steps": steps,
         "console": "\n".join(console_of(nodes, started, elapsed)),
         "message": "",
     }
@@ -313,14 +314,14 @@ def console_of(nodes, started, elapsed):
 def make_going(count, began, now):
     """Return what is stored of a run that goes."""
     live = make_live(count, began, now)
-    if live["status"] != "Running":
+    run = live["run"]
+    if run["status"] != "Running":
         return make_answer("failed", count)
-    run = {"run_id": 70403105551234, "url": "https://ab123.us1.dbt.com/", "cause": CAUSE}
     return {
         "version": 1,
         "is_ours": True,
         "task": {"state": "deferred", "try_number": 1},
-        "run": {**run, "started_at": live["steps"][0]["started_at"]},
+        "run": {"run_id": run["run_id"], "url": run["url"]},
         "history": make_history(make_nodes(count), now),
     }
 

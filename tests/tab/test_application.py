@@ -157,10 +157,9 @@ def test_live(airflow, browse, key):
     assert "nowhere" in seen.pop("message")
     assert seen == {
         "version": 1,
-        "status": None,
+        "run": None,
         "seen_at": None,
         "is_stale": False,
-        "steps": [],
         "console": "",
     }
 

@@ -28,7 +28,7 @@ class Cloud:
         number = len(self.looks)
         if number in self.trouble:
             raise self.trouble[number]
-        return Sight("Running", ({"index": 4},), f"look {number}", datetime(2026, 1, 1, tzinfo=UTC))
+        return Sight({"status": "Running"}, f"look {number}", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class Gate:
@@ -58,10 +58,9 @@ def test_a_first_look(loop, live, cloud):
     """Who looks first waits for the answer."""
     assert loop.run_until_complete(live.see(RUN)) == {
         "version": 1,
-        "status": "Running",
+        "run": {"status": "Running"},
         "seen_at": "2026-01-01T00:00:00+00:00",
         "is_stale": False,
-        "steps": [{"index": 4}],
         "console": "look 1",
         "message": "",
     }
@@ -127,7 +126,7 @@ def test_nobody_waits_long(loop, cloud):
         return nothing, old, older
 
     nothing, old, older = loop.run_until_complete(story())
-    assert (nothing["status"], nothing["message"]) == (None, "dbt Cloud has not answered yet.")
+    assert (nothing["run"], nothing["message"]) == (None, "dbt Cloud has not answered yet.")
     assert (old["console"], old["is_stale"]) == ("look 1", False)
     assert (older["console"], older["is_stale"]) == ("look 1", True)
 
@@ -154,7 +153,7 @@ def test_trouble_at_first(loop, live, cloud, error):
     cloud.trouble = {1: error}
     for _ in range(3):
         seen = loop.run_until_complete(live.see(RUN))
-        assert (seen["status"], seen["seen_at"], seen["message"]) == (None, None, str(error))
+        assert (seen["run"], seen["seen_at"], seen["message"]) == (None, None, str(error))
     assert len(cloud.looks) == 1
     loop.now += 5
     assert loop.run_until_complete(live.see(RUN))["console"] == "look 2"
@@ -175,7 +174,7 @@ def test_trouble_later(loop, live, cloud):
 
 def test_a_note(loop, inline_threads):
     """What could not be seen of a run that was is said, too."""
-    sight = Sight("Running", (), "", datetime(2026, 1, 1, tzinfo=UTC), "too long")
+    sight = Sight({"status": "Running"}, "", datetime(2026, 1, 1, tzinfo=UTC), "too long")
     live = Live(lambda *_, **__: sight, threads=inline_threads, clock=loop.time)
     seen = loop.run_until_complete(live.see(RUN))
     assert (seen["is_stale"], seen["message"]) == (False, "too long")
@@ -222,11 +221,11 @@ def test_two_questions_at_a_time():
         all_done.wait(30)
         with lock:
             going[0] -= 1
-        return Sight("Running", (), "", datetime.now(UTC))
+        return Sight({"status": "Running"}, "", datetime.now(UTC))
 
     async def story():
         live = Live(look)
         return await asyncio.gather(*(live.see(Subject(number, "dbt_cloud_default")) for number in range(6)))
 
-    assert {seen["status"] for seen in asyncio.run(story())} == {"Running"}
+    assert {seen["run"]["status"] for seen in asyncio.run(story())} == {"Running"}
     assert most == [2]

@@ -126,15 +126,28 @@ def test_look(cloud):
     query = [matchers.query_param_matcher({"include_related": "trigger,run_steps"})]
     serve(cloud, match=query)
     sight = look(SUBJECT)
-    assert (sight.status, sight.note) == ("Running", "")
-    assert [(step["index"], step["status"], step["seconds"]) for step in sight.steps] == [
+    assert (sight.run["status"], sight.note) == ("Running", "")
+    steps = sight.run["steps"]
+    assert [(step["index"], step["status"], step["seconds"]) for step in steps] == [
         (1, "Success", 1.5),
         (4, "Running", None),
     ]
-    assert sight.steps[1]["started_at"] == "2026-01-01T12:00:02+00:00"
+    assert steps[1]["started_at"] == "2026-01-01T12:00:02+00:00"
     assert sight.console == "12:00:03  1 of 9 START sql view model <b>\n"
     assert sight.seen_at.tzinfo is UTC
     assert len(cloud.calls) == 1
+
+
+def test_a_queued_run(cloud):
+    """A look at a run that has not begun shows who or what started it, since when it waits, and for what."""
+    serve(cloud, status=1, run_steps=[], created_at="2026-01-01 12:00:00+00:00", blocked_by=[5, 6])
+    run = look(SUBJECT).run
+    assert (run["status"], run["cause"], run["created_at"], run["blocked_by"]) == (
+        "Queued",
+        "Nightly",
+        "2026-01-01T12:00:00+00:00",
+        [5, 6],
+    )
 
 
 def test_account(cloud):
@@ -155,7 +168,7 @@ def test_a_run_of_somebody_else(cloud, cause):
 def test_another_try(cloud):
     """A run that another try of the task has started is the task's, too."""
     serve(cloud, cause=f"Nightly {replace(MARKER, max_tries=3, clear_number=2, try_number=3)}")
-    assert look(SUBJECT).status == "Running"
+    assert look(SUBJECT).run["status"] == "Running"
 
 
 def test_a_retry(cloud):
@@ -163,7 +176,7 @@ def test_a_retry(cloud):
     serve(cloud, cause="Rerun", retrying_run_id=6)
     serve(cloud, 6, cause="Rerun", retrying_run_id=5)
     serve(cloud, 5)
-    assert look(SUBJECT).status == "Running"
+    assert look(SUBJECT).run["status"] == "Running"
 
 
 def test_a_retry_of_a_run_of_somebody_else(cloud):
@@ -185,14 +198,14 @@ def test_retries_without_end(cloud):
 def test_a_known_run(cloud):
     """A run that is known to be the task's is asked for only once."""
     serve(cloud, cause="Rerun", retrying_run_id=6)
-    assert look(SUBJECT, is_known=True).status == "Running"
+    assert look(SUBJECT, is_known=True).run["status"] == "Running"
     assert len(cloud.calls) == 1
 
 
 def test_the_run_of_a_sensor(cloud):
     """The run that a sensor's own field names needs no marker."""
     serve(cloud, cause="By Ada")
-    assert look(Subject(7, "dbt_cloud_default")).status == "Running"
+    assert look(Subject(7, "dbt_cloud_default")).run["status"] == "Running"
 
 
 def test_a_long_console(cloud):
@@ -211,7 +224,8 @@ def test_an_answer_that_is_too_long(cloud):
     cloud.get(f"{HOST}/api/v2/accounts/42/runs/7/", body=b" " * (2**25 + 1), match=[with_steps])
     serve(cloud, match=[matchers.query_param_matcher({"include_related": "trigger"})], run_steps=[])
     sight = look(SUBJECT)
-    assert (sight.status, sight.steps, sight.console, sight.note) == ("Running", (), "", TOO_LONG)
+    assert (sight.run["status"], sight.run["steps"]) == ("Running", [])
+    assert (sight.console, sight.note) == ("", TOO_LONG)
 
 
 def test_an_unknown_run(cloud):

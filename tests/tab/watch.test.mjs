@@ -46,7 +46,7 @@ async function watching(context, answers) {
 
 const going = { is_ours: true, task: { state: "deferred" }, run: { run_id: 1, status: "Running" } };
 const ended = { is_ours: true, task: { state: "success" }, run: { run_id: 1, status: "Success" } };
-const running = { status: "Running", seen_at: "2026-11-23T04:00:00Z" };
+const running = { run: { status: "Running" }, seen_at: "2026-11-23T04:00:00Z" };
 
 test("A task that has ended is asked about once.", async (context) => {
   const { asked, wait, now } = await watching(context, { api: ended });
@@ -59,7 +59,7 @@ test("A task that has ended is asked about once.", async (context) => {
 test("While the run goes the live route is asked, and what is stored when it has ended.", async (context) => {
   const { asked, wait, now } = await watching(context, {
     api: [going, ended],
-    live: [running, running, { status: "Success" }],
+    live: [running, running, { run: { status: "Success" } }],
   });
   await wait();
   await wait();
@@ -74,7 +74,7 @@ test("While the run goes the live route is asked, and what is stored when it has
 test("What is stored is told before dbt Cloud has answered.", async (context) => {
   const { told } = await watching(context, { api: going, live: running });
   assert.deepEqual(
-    told.map(({ live }) => live?.status),
+    told.map(({ live }) => live?.run.status),
     [undefined, "Running"],
   );
 });
@@ -107,7 +107,7 @@ test("A task that has no run yet is asked about until it has.", async (context) 
   });
   assert.equal(now().trouble, "");
   await wait();
-  assert.equal(now().live.status, "Running");
+  assert.equal(now().live.run.status, "Running");
   assert.deepEqual(asked, ["api", "live", "api", "live"]);
 });
 
@@ -117,7 +117,7 @@ test("What was seen stays when a question fails, with the reason, and is asked a
     live: [running, new TypeError("Failed to fetch"), 500, running],
   });
   await wait();
-  assert.deepEqual([now().live.status, now().trouble], ["Running", "Airflow cannot be reached."]);
+  assert.deepEqual([now().live.run.status, now().trouble], ["Running", "Airflow cannot be reached."]);
   await wait();
   assert.equal(now().trouble, "Airflow answered 500.");
   await wait();

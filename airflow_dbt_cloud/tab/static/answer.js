@@ -25,7 +25,7 @@ export async function readAnswer(json) {
   return {
     isOurs: answer.is_ours !== false,
     task: { state: text(task.state), tryNumber: number(task.try_number) },
-    run: typeof answer.run === "object" && answer.run !== null ? readRun(answer.run) : null,
+    run: readRunIfAny(answer.run),
     nodes: nodes && readNodes(nodes),
     failures: readFailures(failures),
     history: objects(answer.history).map(readEarlierRun),
@@ -53,22 +53,26 @@ export function readRun(json) {
     dbtVersion: text(json.dbt_version),
     counts: Object.entries(member(json.counts ?? json.nodes)).filter(([, count]) => number(count)),
     failedCount: number(json.failed_count) ?? 0,
+    blockers: items(json.blocked_by).map(text).filter(Boolean),
     steps: objects(json.steps).map(readStep),
     failed: objects(json.failed).map(readFailed),
   };
 }
 
-/** Read what is known of a run while it goes. */
+/** Read what is known of a run while it goes; the run is null if it cannot be seen. */
 export function readLive(json) {
   const live = member(json);
   return {
-    status: text(live.status),
+    run: readRunIfAny(live.run),
     seenAt: time(live.seen_at),
     isStale: live.is_stale === true,
-    steps: objects(live.steps).map(readStep),
     console: text(live.console),
     message: text(live.message),
   };
+}
+
+function readRunIfAny(json) {
+  return typeof json === "object" && json !== null ? readRun(json) : null;
 }
 
 function readStep(json) {

@@ -10,7 +10,7 @@ const BASE = new URL("../../", import.meta.url);
 const REASONS = {
   401: "You are signed out of Airflow: load the page again.",
   403: "You may not see what the tasks of this Dag stored (XComs).",
-  404: "Airflow does not know this task, or no longer.",
+  404: "Airflow does not know this try of the task, or no longer.",
 };
 
 /** Why a question has no answer; `status` is 0 if Airflow was not reached. */

@@ -42,7 +42,7 @@ export class Chart {
   /** Draw nodes; `picked` are the rows that are not dimmed, or null for all; `path` is the critical path. */
   show({ nodes, picked, path }) {
     if (this.#picture?.nodes !== nodes) {
-      this.#picture = { nodes, lanes: assignLanes(nodes), end: lastEnd(nodes) };
+      this.#picture = { nodes, lanes: assignLanes(nodes), ...spanOf(nodes) };
     }
     Object.assign(this.#picture, { picked: picked && new Set(picked), path });
     if (!this.#plot) this.#make();
@@ -69,7 +69,7 @@ export class Chart {
   /** Show what comes before or after, by a part of what is shown. */
   pan(part) {
     const { min, max } = this.#plot.scales.x, by = (max - min) * part;
-    const far = Math.min(Math.max(by, -min), this.#picture.end - max);
+    const far = Math.min(Math.max(by, this.#picture.start - min), this.#picture.end - max);
     this.#zoomTo({ min: min + far, max: max + far });
   }
 
@@ -89,13 +89,13 @@ export class Chart {
   }
 
   #zoomTo(zoom) {
-    const { end } = this.#picture;
+    const { start, end } = this.#picture;
     if (zoom && zoom.max - zoom.min < SHORTEST) return;
-    const isAll = zoom === null || zoom.max - zoom.min >= end;
-    this.#zoom = isAll ? null : { min: Math.max(0, zoom.min), max: Math.min(end, zoom.max) };
+    const isAll = zoom === null || zoom.max - zoom.min >= end - start;
+    this.#zoom = isAll ? null : { min: Math.max(start, zoom.min), max: Math.min(end, zoom.max) };
     const size = this.#size;
     if (size.height !== this.#plot.height || size.width !== this.#plot.width) this.#plot.setSize(size);
-    this.#plot.setScale("x", this.#zoom ?? { min: 0, max: end });
+    this.#plot.setScale("x", this.#zoom ?? { min: start, max: end });
     this.onZoom(!isAll);
     this.onPoint(-1);
   }
@@ -138,7 +138,8 @@ export class Chart {
       series: [{}, { paths: () => null, points: { show: false } }],
       hooks: { draw: [(plot) => this.#draw(plot)], setSelect: [(plot) => this.#select(plot)] },
     };
-    this.#plot = new uPlot(options, [[0, this.#picture.end], [null, null]], this.element);
+    const { start, end } = this.#picture;
+    this.#plot = new uPlot(options, [[start, end], [null, null]], this.element);
     this.#listen(this.#plot.over);
   }
 
@@ -279,8 +280,12 @@ export class Chart {
   }
 }
 
-function lastEnd(nodes) {
-  let last = 0;
-  for (const row of nodes.ids.keys()) last = Math.max(last, endOf(nodes, row) || 0);
-  return last || 1;
+// What is before the first node, cloning and installing, is in the list of steps.
+function spanOf(nodes) {
+  let start = Infinity, end = 0;
+  for (const row of nodes.ids.keys()) {
+    if (nodes.starts[row] < start) start = nodes.starts[row];
+    end = Math.max(end, endOf(nodes, row) || 0);
+  }
+  return start < end ? { start, end } : { start: 0, end: end || 1 };
 }

@@ -44,10 +44,12 @@ function factsOf(run, hasNodes, zone) {
   const git = [run.branch, run.sha.slice(0, 7)].filter(Boolean).join(" @ ");
   const counts = run.counts.map(([word, many]) => `${count(many)} ${word}`).join(", ");
   const facts = [
+    ["Queued since", run.startedAt === null && run.createdAt !== null && h(Time, { at: run.createdAt, zone })],
     ["Started", run.startedAt !== null && h(Time, { at: run.startedAt, zone })],
     ["Finished", run.finishedAt !== null && h(Time, { at: run.finishedAt, zone })],
     ["Duration", taken && (isTerminal(run.status) ? taken : `${taken} so far`)],
     ["Queued", waited >= 1 && duration(waited)],
+    ["Behind", run.startedAt === null && run.blockers.map((id) => `run ${id}`).join(", ")],
     // The filters of the table tell these, too.
     ["Nodes", !hasNodes && counts],
     ["Git", git],

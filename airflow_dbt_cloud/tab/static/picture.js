@@ -10,7 +10,7 @@ import { isTerminal } from "./statuses.js";
 /** Return what there is to show; `run` and `nodes` may be null. */
 export function makePicture({ answer, live }, ids) {
   const { task, history, failures } = answer;
-  const run = live ? runNow(answer.run ?? readRun({}), live) : answer.run;
+  const run = live ? runNow(live.run ?? answer.run ?? readRun({}), live.seenAt) : answer.run;
   const nodes = answer.nodes ?? (live ? progressOf(run, live) : null);
   const mapIndex = Number(indexOf(ids));
   const runs = runsBefore(history, { runId: ids.runId, mapIndex, tryNumber: task.tryNumber });
@@ -36,12 +36,11 @@ export function gist(message) {
   return lines.find((line) => !/^\w+ Error(?: in .*)?:?$/.test(line)) ?? lines[0] ?? "";
 }
 
-function runNow(run, live) {
-  const steps = live.steps.length ? live.steps : run.steps;
-  const startedAt = run.startedAt ?? steps.find((step) => step.startedAt !== null)?.startedAt ?? null;
-  const isOver = isTerminal(live.status) || live.seenAt === null || startedAt === null;
-  const seconds = isOver ? run.seconds : (live.seenAt - startedAt) / 1000;
-  return { ...run, status: live.status || run.status, steps, startedAt, seconds };
+// How long it has been going, which dbt Cloud tells only of what has ended.
+function runNow(run, seenAt) {
+  const since = run.createdAt ?? run.startedAt;
+  const isOver = isTerminal(run.status) || seenAt === null || since === null;
+  return { ...run, seconds: isOver ? run.seconds : (seenAt - since) / 1000 };
 }
 
 function progressOf(run, live) {

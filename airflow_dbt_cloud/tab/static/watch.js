@@ -70,7 +70,7 @@ export class Watch {
 
   async #look() {
     const { answer, live } = this.#known;
-    if (!answer || !live || isTerminal(live.status) || this.#turns % TURNS_PER_ANSWER === 0) {
+    if (!answer || !live || isTerminal(live.run?.status ?? "") || this.#turns % TURNS_PER_ANSWER === 0) {
       this.#known.answer = await readAnswer(await this.#ask(answerUrl(this.ids, this.tryNumber)));
     }
     this.#turns += 1;

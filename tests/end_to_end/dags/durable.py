@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = "{{ dag_run.conf['job_id'] }}"
-# `make chaos` sets it.
-AT_SCALE = int(os.environ.get("CHAOS_TASKS", "1"))
+# `make chaos` may set it.
+AT_SCALE = int(os.environ.get("CHAOS_TASKS", "300"))
 
 durable = {"retries": 2, "retry_delay": timedelta(seconds=1), "check_interval": 1}
 durable_deferred = {**durable, "check_interval": 5, "deferrable": True}
