@@ -106,5 +106,5 @@ def test_sights(body, mark, is_known):
             sight = look(Subject(7, "dbt_cloud_default", mark=mark), is_known=is_known)
         except (DbtCloudError, Unseen):
             return
-    seen = {"status": sight.status, "steps": list(sight.steps), "console": sight.console, "note": sight.note}
+    seen = {"run": sight.run, "console": sight.console, "note": sight.note}
     assert read_as_a_browser(_answer(seen)) == seen
