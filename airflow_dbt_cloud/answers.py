@@ -22,6 +22,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudServerError,
     DbtCloudUnauthorized,
 )
+from airflow_dbt_cloud.fields import is_number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def judge(
         said = envelope.get("status")
         if not isinstance(said, dict) or said.get("is_success") is not False:
             return envelope
-        status = said["code"] if isinstance(said.get("code"), int) else 500
+        status = said["code"] if is_number(said.get("code")) else 500
     raise error_of(method, path, status, headers, content, secret=secret)
 
 
@@ -64,8 +65,8 @@ def error_of(
 ) -> DbtCloudApiError:
     """Return the error that a bad answer means; parameters as for `judge`."""
     is_redirect = 300 <= status < 400
-    message = _whereto(headers.get("location", "")) if is_redirect else _message(headers, content)
-    message = message.replace(secret, "***") if secret else message
+    words = [_whereto(headers.get("location", ""))] if is_redirect else _words(headers, content)
+    message = " ".join(_shown(word, secret)[:MAX_WORDS] for word in words)
     if status == 429:
         return DbtCloudRateLimited(method, path, status, message, _retry_after(headers))
     if status == 408 or not 300 <= status < 500:
@@ -94,20 +95,27 @@ def _whereto(location: str) -> str:
     return "it does not say where it sends us."
 
 
-def _message(headers: Mapping[str, str], content: bytes) -> str:
+def _shown(words: str, secret: str) -> str:
+    """Return words as one line, without what a log cannot take, a terminal would obey or nobody may see."""
+    line = " ".join(plain(words).split())
+    return line.replace(secret, "***") if secret else line
+
+
+def _words(headers: Mapping[str, str], content: bytes) -> list[str]:
     try:
         answer = json.loads(content)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not answer.keys() & {"status", "data", "detail"}:
-        kind = headers.get("content-type", "no content type").partition(";")[0][:100]
-        return f"{NOT_DBT_CLOUD} ({kind}, {len(content)} bytes)."
+        kind = headers.get("content-type", "no content type").partition(";")[0]
+        return [f"{NOT_DBT_CLOUD} ({kind}, {len(content)} bytes)."]
     status = answer.get("status")
     said = status.get("user_message") if isinstance(status, dict) else answer.get("detail")
-    specifics = answer.get("data")
-    if specifics and not isinstance(specifics, str):
-        specifics = json.dumps(specifics)
-    return " ".join(str(part)[:MAX_WORDS] for part in (said, specifics) if part) or "no explanation."
+    return [_written(part) for part in (said, answer.get("data")) if part] or ["no explanation."]
+
+
+def _written(part: object) -> str:
+    return part if isinstance(part, str) else json.dumps(part)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -12,6 +12,7 @@ but an artifact's ends in a slash; for the rest see `filters`.
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -56,6 +57,9 @@ PAGE = 100
 MAX_PAGES = 10_000
 # What is read into memory of one artifact; a large project's run_results.json has some megabytes.
 MAX_ARTIFACT_BYTES = 32 * 2**20
+
+# What Airflow shows as a link; it keeps the URL of a run in its database.
+HREF = re.compile(r"https?://[!-~]{1,1000}")
 
 # Seconds for a run to stop, and between two looks at it.
 END_BOUND = 60.0
@@ -296,13 +300,14 @@ class Client:
             raise DbtCloudUnreachable("GET", url, reason, may_have_arrived=False)
         deadline = clock() + seconds
 
-        def read() -> bytearray:
+        def read() -> bytes:
             with once.stream_artifact(run_id, path, step=step) as pieces:
-                return _whole(pieces, url, limit, lambda: clock() > deadline, seconds)
+                whole = _whole(pieces, url, limit, lambda: clock() > deadline, seconds)
+                return self._credentials.blank(whole)
 
         content = replace(self._retries, left=None).call(read, is_safe=True, bound=seconds)
         try:
-            return json.loads(content.replace(self._credentials.token.encode(), b"***"))
+            return json.loads(content)
         except (ValueError, RecursionError):
             # Not the cause of ours, because it holds the whole text.
             raise DbtCloudServerError("GET", url, 200, "the artifact is not JSON.") from None
@@ -321,13 +326,13 @@ class Client:
         url = self._path(path)
         envelope = self._request("POST", url, body=body, is_safe=False, bound=START_BOUND)
         run = self._run(_data(envelope, "POST", url))
-        if not run.id:
+        if run.id <= 0:
             raise DbtCloudServerError("POST", url, 200, "the answer to the start has no run id.")
         return run
 
     def _run(self, item: Mapping[str, Any]) -> Run:
         run = Run.from_json(item)
-        if run.href.startswith(("https://", "http://")):
+        if HREF.fullmatch(run.href):
             return run
         href = f"{self.base_url}/deploy/{self.account_id}/projects/{run.project_id}/runs/{run.id}/"
         return replace(run, href=href)

@@ -98,6 +98,12 @@ class Credentials:
         """What must not show in a log: the token as it is sent, and the proxies with their passwords."""
         return (self.token, *self.proxies.values())
 
+    def blank(self, content: bytes | bytearray) -> bytes:
+        """Return JSON without the token, as it stands or as JSON writes quotes and backslashes of it."""
+        for written in {self.token, json.dumps(self.token)[1:-1]}:
+            content = content.replace(written.encode(), b"***")
+        return bytes(content)
+
     def check_place(self, base_url: str, account_id: int | None) -> None:
         """
         Make sure that a run which was started at `base_url` in `account_id` can be followed with these.

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What Airflow's messages between processes hold.
+LARGEST = 2**63 - 1
 # A terminal's commands: colours and cursor (CSI), titles and links (OSC), and what is left of either.
 COMMANDS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
 # All other control characters but the tab and the end of a line, and those that turn the direction of text.
@@ -21,8 +23,8 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 
 
 def is_number(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number, which a boolean is not."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a value is a whole number of 64 bits, which a boolean is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def number(json: Mapping[str, Any], key: str) -> int:
@@ -32,9 +34,9 @@ def number(json: Mapping[str, Any], key: str) -> int:
 
 
 def text(json: Mapping[str, Any], key: str) -> str:
-    """Return a text as it was written, or an empty one."""
+    """Return a text, or an empty one."""
     value = json.get(key)
-    return value if isinstance(value, str) else ""
+    return encodable(value) if isinstance(value, str) else ""
 
 
 def time(json: Mapping[str, Any], key: str) -> datetime | None:
@@ -67,5 +69,9 @@ def member(json: Mapping[str, Any], key: str) -> dict[str, Any]:
 def plain(text: str) -> str:
     r"""Return a text without colours and control characters, its lines ended by `\n`, safe to encode."""
     bare = CONTROLS.sub("", COMMANDS.sub("", text.replace("\r\n", "\n")))
-    # JSON may hold halves of letters, which no log file takes.
-    return bare.encode(errors="replace").decode()
+    return encodable(bare)
+
+
+def encodable(text: str) -> str:
+    """Return a text without halves of letters, which JSON may hold, but no file and no message."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

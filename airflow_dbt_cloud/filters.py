@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_dbt_cloud.errors import DbtCloudConfigurationError
+from airflow_dbt_cloud.fields import encodable
 from airflow_dbt_cloud.models import DbtCloudJobRunStatus
 from airflow_dbt_cloud.parameters import parse_count, parse_flag, parse_id, read_structure
 
@@ -101,8 +102,15 @@ def parse_status(name: str, value: object) -> int:
 
 
 def encode_filter(value: object) -> str:
-    """Return the value of a query parameter."""
+    """
+    Return the value of a query parameter.
+
+    :raises DbtCloudConfigurationError: it holds half of a letter, which no URL can.
+    """
     if isinstance(value, str):
+        if value != encodable(value):
+            msg = f"A filter must be a text that can be encoded; got {value!r}."
+            raise DbtCloudConfigurationError(msg)
         return value
     return json.dumps(value, default=_naive_utc)
 

@@ -64,8 +64,9 @@ class Graph:
         :param pieces: its bytes, in order.
         :param nodes: some of the project's nodes, by which its map is told from what looks like one.
         """
+        wanted = frozenset(nodes)
         for found in _find(pieces):
-            if any(node in found for node in nodes):
+            if not found.keys().isdisjoint(wanted):
                 return cls({node: _texts(parents) for node, parents in found.items()})
         return cls()
 
@@ -117,25 +118,28 @@ def _with_tests(parents: dict[str, set[str]]) -> dict[str, set[str]]:
 
 def _find(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """Yield the objects that are called `parent_map`."""
-    window, begun, tried = "", False, 0
+    # What of the file is in memory, from where on it is to be looked through, and how much was not whole.
+    window, at, begun, tried = "", 0, False, 0
     for text in _texts_of(pieces):
+        # Once for each piece, because there may be thousands of maps in one.
+        window, at = window[at:] if at else window, 0
         window += text
         while True:
             if not begun:
-                match = MAP.search(window)
+                match = MAP.search(window, at)
                 # A key may be cut in two by the end of a piece.
-                window = window[match.end() :] if match else window[-LONGEST_KEY:]
+                at = match.end() if match else max(at, len(window) - LONGEST_KEY)
                 begun, tried = match is not None, 0
             # What has not grown much since it was not whole is not whole now; an empty text is the end.
-            if not begun or (text and len(window) < 2 * tried):
+            if not begun or (text and len(window) - at < 2 * tried):
                 break
             try:
-                found, end = JSON.raw_decode(window)
+                found, at = JSON.raw_decode(window, at)
             except (ValueError, RecursionError):
-                tried = len(window)
+                tried = len(window) - at
                 break
             yield found
-            window, begun = window[end:], False
+            begun = False
 
 
 def _texts_of(pieces: Iterable[bytes]) -> Iterator[str]:

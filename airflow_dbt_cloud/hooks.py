@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
 from airflow.sdk.log import mask_secret
 
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudNotFound,
@@ -49,6 +50,8 @@ DEFAULT_CHECK_INTERVAL = 60
 DEFAULT_WAIT_TIMEOUT = 7 * 24 * 60 * 60
 # A person waits before the form: the test does not repeat, and gives up early.
 TEST_TIMEOUT = 10.0
+# In bytes; nobody has seen a manifest so long.
+MOST_IN_MEMORY = 2**29
 
 
 class DbtCloudHook(BaseHook):
@@ -278,16 +281,26 @@ class DbtCloudHook(BaseHook):
         """Return the paths of a run's artifacts, such as `run_results.json`."""
         return self.get_conn().list_artifacts(parse_id("run_id", run_id))
 
-    def get_job_run_artifact(self, run_id: int | str, path: str, *, step: int | None = None) -> bytes:
+    def get_job_run_artifact(
+        self, run_id: int | str, path: str, *, step: int | None = None, limit: int = MOST_IN_MEMORY
+    ) -> bytes:
         """
-        Return an artifact's bytes, all in memory.
+        Return an artifact's bytes, all in memory; `save_artifact` is for large ones.
 
         :param path: as `list_job_run_artifacts` says it.
         :param step: the index of the step that wrote it, from 1; default the last one that did.
+        :param limit: how many bytes to read at most, 512 MiB by default.
         :raises DbtCloudNotFound: there is none, or not yet.
+        :raises DbtCloudAnswerTooLong: it has more bytes.
         """
-        with self.get_conn().stream_artifact(parse_id("run_id", run_id), path, step=step) as pieces:
-            return b"".join(pieces)
+        client, content = self.get_conn(), bytearray()
+        with client.stream_artifact(parse_id("run_id", run_id), path, step=step) as pieces:
+            for piece in pieces:
+                content += piece
+                if len(content) > limit:
+                    reason = f"the artifact is longer than {limit} bytes; save it to a file"
+                    raise DbtCloudAnswerTooLong("GET", path, reason, may_have_arrived=True)
+        return bytes(content)
 
     def save_artifact(self, artifact: Artifact, target: Target) -> int:
         """

@@ -27,6 +27,8 @@ HEAD = 2**18
 LONGEST = 2**29
 LONGEST_NODE = 2**20
 LONGEST_KEY = 2**10
+# How many nodes longer than that are stepped over: each is read in vain first.
+MOST_TOO_LONG = 20
 
 # A quotation mark within a text is escaped, so nothing that somebody wrote into a model looks like this.
 KEY = re.compile(r'"(metadata|(?:model|seed|snapshot)\.[^"\\]+)"\s*:\s*(?=\{)')
@@ -69,7 +71,7 @@ def _find(pieces: Iterable[bytes], keys: Collection[str], limit: int) -> Iterato
     """Yield the objects under these keys, wherever they are, out of the first so many characters."""
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     # What of the file is in memory, from where on it is to be looked through, and how much came before it.
-    window, at, gone = "", 0, 0
+    window, at, gone, too_long = "", 0, 0, 0
     for piece in pieces:
         window, at, gone = window[at:] + decode(piece), 0, gone + at
         while match := KEY.search(window, at):
@@ -80,6 +82,9 @@ def _find(pieces: Iterable[bytes], keys: Collection[str], limit: int) -> Iterato
                 except (ValueError, RecursionError):
                     if len(window) - at < LONGEST_NODE:
                         break
+                    too_long += 1
+                    if too_long > MOST_TOO_LONG:
+                        return
                 else:
                     yield match[1], value
             at = match.end()

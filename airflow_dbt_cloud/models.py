@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_dbt_cloud.errors import DbtCloudRunCancelled, DbtCloudRunFailed
-from airflow_dbt_cloud.fields import is_number, items, member, number, objects, plain, text, time
+from airflow_dbt_cloud.fields import encodable, is_number, items, member, number, objects, plain, text, time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +70,9 @@ OVERRIDES = (
     *PULL_REQUEST_IDS,
 )
 
+
+# What a request asks for is never this, so a run that was started with it is nobody's to reuse.
+UNREADABLE = "(unreadable)"
 
 # What says where a warehouse is; each kind of warehouse has some of these.
 ADDRESS = ("account", "host", "hostname", "method", "path", "port", "region_name", "server")
@@ -169,7 +172,9 @@ class Run:
             retry_not_supported_reason=text(json, "retry_not_supported_reason"),
             blocked_by=tuple(run_id for run_id in items(json, "blocked_by") if is_number(run_id)),
             cancelled_by=plain(text(member(cancellation, "actor"), "name")),
-            overrides={name: trigger[name] for name in OVERRIDES if trigger.get(name) not in (None, "", [])},
+            overrides={
+                name: _plain(trigger[name]) for name in OVERRIDES if trigger.get(name) not in (None, "", [])
+            },
             steps=tuple(Step.from_json(step) for step in objects(json, "run_steps")),
         )
 
@@ -354,6 +359,17 @@ class RunFailure:
             failed_step=text(json, "failed_step"),
             skipped_steps=tuple(step for step in items(json, "skipped_steps") if isinstance(step, str)),
         )
+
+
+def _plain(override: object) -> Any:
+    """Return what a run was started with, if it is of a kind that a request may hold."""
+    if isinstance(override, bool) or is_number(override):
+        return override
+    if isinstance(override, str):
+        return encodable(override)
+    if isinstance(override, list) and all(isinstance(item, str) for item in override):
+        return [encodable(item) for item in override]
+    return UNREADABLE
 
 
 def _named(status: int) -> str:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_dbt_cloud.errors import DbtCloudConfigurationError
+from airflow_dbt_cloud.fields import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +39,8 @@ __all__ = [
 
 # A longer cause is refused by dbt Cloud.
 MAX_CAUSE = 255
+# What is in no path of an artifact: a backslash, and what no file's name and no URL can hold.
+UNUSABLE = re.compile("[\\\\\x00\ud800-\udfff]")
 # An empty one, too: nothing is left of a reason that is all in Japanese.
 DEFAULT_CAUSE = "Triggered via Apache Airflow"
 
@@ -118,7 +121,7 @@ def parse_artifact_path(name: str, value: object) -> str:
     if (
         isinstance(value, str)
         and value.strip()
-        and "\\" not in value
+        and not UNUSABLE.search(value)
         and not {"", ".", ".."}.intersection(value.split("/"))
     ):
         return value
@@ -253,9 +256,9 @@ def _timeout(name: str, value: object) -> int:
 
 def _whole(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if value > 0 else None
+        return value if 0 < value <= LARGEST else None
     if isinstance(value, str) and re.fullmatch(r"0{0,18}[1-9][0-9]{0,18}", value.strip()):
-        return int(value)
+        return _whole(int(value))
     return None
 
 

@@ -51,3 +51,13 @@ def freezer_at():
     yield freeze
     for freezer in frozen:
         freezer.stop()
+
+
+def test_a_secret_where_words_are_cut():
+    """Words are cut after the secret was taken out of them, so that no half of it is left."""
+    secret = "dbtc_S3cr3tT0ken0fNobody"
+    said = {"user_message": "x" * 490 + secret, "is_success": False}
+    content = json.dumps({"status": said, "data": "y" * 490 + secret}).encode()
+    with pytest.raises(DbtCloudApiError) as caught:
+        judge("GET", PATH, 400, {}, content, secret=secret)
+    assert caught.value.message == f"{'x' * 490}*** {'y' * 490}***"

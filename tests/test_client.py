@@ -368,7 +368,10 @@ def test_a_start_without_an_id(dbt_cloud, client, sent, verb, path, data):
     assert len(sent()) == 1
 
 
-@pytest.mark.parametrize("href", [None, "", "REDACTED", "javascript:alert(1)", 5])
+@pytest.mark.parametrize(
+    "href",
+    [None, "", "REDACTED", "javascript:alert(1)", 5, "https://a b", "https://a\n", f"https://{9**2000}"],
+)
 def test_a_missing_href_is_built(dbt_cloud, client, href):
     """A run that does not say its URL has one all the same."""
     dbt_cloud.get(HOST + V2 + "runs/1/", json={"data": {**RUN, "href": href}})
@@ -495,7 +498,7 @@ def test_paths_that_leave_the_run_are_refused(client, sent, verb, path):
         ("compiled/kaffa/models/a b.sql", "compiled/kaffa/models/a%20b.sql"),
         ("a?b#c%2e%2e&d=e+f;g", "a%3Fb%23c%252e%252e%26d%3De%2Bf%3Bg"),
         ("caf\u00e9/\U0001f680.sql", "caf%C3%A9/%F0%9F%9A%80.sql"),
-        ("a\r\nX: y\x00", "a%0D%0AX%3A%20y%00"),
+        ("a\r\nX: y", "a%0D%0AX%3A%20y"),
         ("...", "..."),
         ("..a/b..", "..a/b.."),
     ],

@@ -6,13 +6,13 @@ import pytest
 
 from airflow_dbt_cloud import fields
 
-KINDS = [None, "", "x", "7", 0, 7, 3.5, True, [], [1], {}, {"a": 1}]
+KINDS = [None, "", "x", "7", 0, 7, 2**63 - 1, 2**63, -(2**70), 3.5, True, [], [1], {}, {"a": 1}]
 
 
 @pytest.mark.parametrize(
     ("reader", "wanted", "nothing"),
     [
-        (fields.number, [0, 7], 0),
+        (fields.number, [0, 7, 2**63 - 1], 0),
         (fields.text, ["", "x", "7"], ""),
         (fields.time, [], None),
         (fields.items, [[], [1]], []),
@@ -73,3 +73,9 @@ def test_time(written, time):
 def test_plain(written, read):
     """Colours, control characters and halves of letters go; the text and its lines stay."""
     assert fields.plain(written) == read
+
+
+def test_halves_of_letters():
+    """No text that is read holds half of a letter, because no message between processes can."""
+    assert fields.text({"key": "\ud83d Ø \ude80"}, "key") == "? Ø ?"
+    assert fields.text({"key": "Ø \U0001f680"}, "key") == "Ø \U0001f680"

@@ -117,3 +117,9 @@ def test_encoding():
     assert encode_filter((at, at)) == '["2026-05-27T10:00:00.000000", "2026-05-27T10:00:00.000000"]'
     assert encode_filter(True) == "true"
     assert encode_filter("-id") == "-id"
+
+
+def test_a_filter_that_no_url_can_hold():
+    """Half of a letter is refused before anything is sent."""
+    with pytest.raises(DbtCloudConfigurationError, match="encoded"):
+        encode_filter("\ud800")

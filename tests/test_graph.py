@@ -1,6 +1,7 @@
 """The graph that is read of a manifest, whatever size it has and wherever its pieces end."""
 
 import json
+import time
 
 import pytest
 import responses
@@ -181,3 +182,13 @@ def test_no_artifact(make_credentials):
         with pytest.raises(DbtCloudNotFound):
             read_graph(Client(make_credentials()), 1, PARENTS)
         assert len(dbt_cloud.calls) == 1
+
+
+def test_thousands_of_maps():
+    """However many maps of its own a project has, each piece is looked through once."""
+    began = time.process_time()
+    maps = b'"parent_map": {"long": "' + b"x" * 2**22 + b'"}, ' + b'"parent_map": {}, ' * 150_000
+    # Long enough that nothing is read again before the last map came.
+    graph = Graph.from_pieces(pieces(maps + b" " * 2**22 + json.dumps(MANIFEST).encode()), PARENTS)
+    assert graph.parents == as_tuples(PARENTS)
+    assert time.process_time() - began < 5

@@ -1,6 +1,7 @@
 """The hook: from an Airflow connection to values."""
 
 import json
+from contextlib import suppress
 
 import pytest
 import responses
@@ -10,6 +11,7 @@ from responses import matchers
 
 from airflow_dbt_cloud.artifacts import Artifact
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudConfigurationError,
     DbtCloudRunCancelled,
     DbtCloudRunFailed,
@@ -114,6 +116,22 @@ def test_artifact(cloud):
     """An artifact comes as the bytes that dbt Cloud has."""
     cloud.get(f"{ACCOUNT}/runs/7/artifacts/a.parquet?step=4", body=b"\x00\xffPAR1")
     assert DbtCloudHook().get_job_run_artifact(7, "a.parquet", step=4) == b"\x00\xffPAR1"
+
+
+def test_endless_artifact(serve, answer, monkeypatch):
+    """An artifact that does not end is given up before it fills the memory."""
+    head = answer(content_length=None, connection="close")
+
+    def flood(_request, connection):
+        connection.sendall(head)
+        with suppress(OSError):
+            while True:
+                connection.sendall(bytes(2**20))
+
+    connection = {"conn_type": "dbt_cloud", "host": serve(flood).url, "login": "42", "password": "dbtc_x"}
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", json.dumps(connection))
+    with pytest.raises(DbtCloudAnswerTooLong, match="save it to a file"):
+        DbtCloudHook("elsewhere").get_job_run_artifact(7, "a.parquet", limit=2**22)
 
 
 def test_limit_of_jobs(cloud):

@@ -1,6 +1,7 @@
 """The little that is read of a manifest, whatever size it has and wherever its pieces end."""
 
 import json
+import time
 
 import pytest
 
@@ -112,3 +113,16 @@ def test_long_node():
 def test_no_manifest(content):
     """What is no manifest tells nothing, and breaks nobody."""
     assert Manifest.from_pieces(File(content), ["seed.ferry.ports"]) == Manifest("", {})
+
+
+def test_many_long_nodes():
+    """A file that is made to be read in vain again and again is given up."""
+    began = time.process_time()
+    content = (
+        b'"metadata": {' * 900
+        + b'"a": ['
+        + b"1," * (LONGEST_NODE // 2)
+        + b'], "metadata": {"adapter_type": "x"}'
+    )
+    assert Manifest.from_pieces(File(content), ["model.ferry.sailings"]) == Manifest()
+    assert time.process_time() - began < 20

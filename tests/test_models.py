@@ -204,9 +204,26 @@ def test_a_flag_is_no_number():
     assert Run.from_json({"id": True, "status": True, "blocked_by": [True, 4]}) == Run(0, 0, blocked_by=(4,))
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("main", "main"),
+        (4, 4),
+        (False, False),
+        (["dbt build", "dbt \ud800"], ["dbt build", "dbt ?"]),
+        ("\ud800", "?"),
+        *((odd, "(unreadable)") for odd in (2**80, 0.5, float("nan"), {"a": 1}, [["dbt"]], [None])),
+    ],
+)
+def test_odd_overrides(written, read):
+    """What a run was started with can be stored, whatever it is; what no request asks for equals none."""
+    assert Run.from_json({"trigger": {"git_branch": written}}).overrides == {"git_branch": read}
+
+
 def test_huge_ids():
-    """An id has as many digits as dbt Cloud likes."""
-    assert Run.from_json({"id": 2**80, "status": 1}).id == 2**80
+    """An id has 64 bits: Airflow's messages hold no more, and the task would end at its first XCom."""
+    assert Run.from_json({"id": 2**63 - 1, "status": 1}).id == 2**63 - 1
+    assert Run.from_json({"id": 2**63, "status": 1, "blocked_by": [2**80]}) == Run(0, 1)
 
 
 @pytest.mark.parametrize(

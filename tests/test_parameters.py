@@ -36,7 +36,7 @@ def read(**overrides):
         ("9", 9),
         (" 9\n", 9),
         ("007", 7),
-        ("9" * 19, int("9" * 19)),
+        (str(2**63 - 1), 2**63 - 1),
     ],
 )
 def test_ids(value, number):
@@ -160,7 +160,28 @@ def test_artifact_paths(path):
 
 @pytest.mark.parametrize(
     "path",
-    [*("", " ", "/", "/x", "x/", "a//b", ".", "..", "../x", "a/../b", "a/.", "a\\b", "..\\x"), None, 5, b"x"],
+    [
+        *(
+            "",
+            " ",
+            "/",
+            "/x",
+            "x/",
+            "a//b",
+            ".",
+            "..",
+            "../x",
+            "a/../b",
+            "a/.",
+            "a\\b",
+            "..\\x",
+            "a\0",
+            "\ud800",
+        ),
+        None,
+        5,
+        b"x",
+    ],
 )
 def test_bad_artifact_paths(path):
     """A path that leads elsewhere, or is none, is refused, and the message shows it."""

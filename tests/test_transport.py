@@ -7,8 +7,10 @@ import logging
 import pickle
 import socket
 import threading
+import time
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import responses
@@ -444,6 +446,25 @@ def test_not_http(connect, token):
     assert len(error.reason) < 1000
 
 
+def test_a_status_of_slashes(connect):
+    """The longest line that a server may say instead of a status takes no time to be made safe to show."""
+    transport, _ = connect(lambda *_: b"/" * 60_000 + b"\r\n\r\n")
+    began = time.process_time()
+    assert len(unreachable(transport).reason) < 1000
+    assert time.process_time() - began < 5
+
+
+def test_what_a_terminal_would_obey(connect, answer):
+    """An error is one line of letters, whatever bytes the other side made its words of."""
+    odd = "\x1b]0;title\x07\x1b[31mred\r\nINFO all is well\u202e \ud800 end"
+    answers = iter([answer(400, envelope(400, odd, odd)), b"HTTP/1.1 \x1b[31m\x9b\r\r\n\r\n"])
+    transport, _ = connect(lambda *_: next(answers))
+    with pytest.raises(DbtCloudInvalidRequest) as caught:
+        transport.request("GET", PATH)
+    assert caught.value.message == "red INFO all is well ? end red INFO all is well ? end"
+    assert unreachable(transport, "GET").reason.isprintable()
+
+
 TRUNCATED = [
     {"body": b'{"data": 1}', "content_length": "500", "connection": "close"},
     {
@@ -819,6 +840,15 @@ def test_an_echoed_token_is_blanked_in_a_good_answer(transport, token):
     with responses.RequestsMock() as mocked:
         mocked.add("GET", URL, json={"data": {"status_message": f"Token {token}"}})
         assert transport.request("GET", PATH) == {"data": {"status_message": "Token ***"}}
+
+
+def test_a_token_that_json_escapes(make_credentials):
+    """A token with quotes and backslashes is blanked as JSON writes it, too."""
+    token = 'dbtc_"\\\\/+=%&'
+    transport = Transport(replace(make_credentials(), token=token))
+    with responses.RequestsMock() as mocked:
+        mocked.add("GET", URL, json={"data": {"status_message": token, "cause": f"<{token}>"}})
+        assert transport.request("GET", PATH) == {"data": {"status_message": "***", "cause": "<***>"}}
 
 
 def test_the_logs_have_no_token(connect, answer, token, caplog):

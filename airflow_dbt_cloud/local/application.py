@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.local.cloud import Cloud
 
+DEFAULT_TOKEN = "dbtc_local_token"  # noqa: S105 - it is no secret: it opens a server on this machine only
 UNKNOWN_PATH = "unknown path"
+LARGEST_BODY = 2**20
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 _SERVER_ERROR = 500
 _WITHOUT_BODY = (204, 304)
@@ -75,7 +77,7 @@ class Application:
         request = Request(scope, receive)
         path = request.url.path
         answer = self._answer_api if path.startswith("/api/") else self._answer_local
-        response = await answer(request, path)
+        response = self._refusal(request) or await answer(request, path)
         if response is None:
             await _drop(scope, receive)
         else:
@@ -85,6 +87,20 @@ class Application:
         """Count the requests to the API by method and path template."""
         with self._lock:
             return dict(sorted(self._counts.items()))
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Refuse a request that a page of another site may have sent, whose name suddenly means this machine.
+
+        It can send the token that everybody knows; one's own it cannot know.
+        """
+        asked = asked_host(request.headers.get("host", ""))
+        if DEFAULT_TOKEN not in self._tokens or is_loopback(asked) or asked == self._host:
+            return None
+        detail = (
+            f"The default token is not for requests to the host name {asked!r}: use localhost, or start the "
+            "server with a token of your own (--token)."
+        )
+        return JSONResponse({"detail": detail}, 403)
 
     async def _answer_api(self, request: Request, path: str) -> Response | None:
         match = self._api.find(path)
@@ -98,7 +114,8 @@ class Application:
                 return None
             elif fault.kind == "status":
                 return _faulty(fault)
-        body = await request.body()
+        if (body := await _read_body(request)) is None:
+            return _too_large()
         response = await run_in_threadpool(self._handle, self._authorized, self._api, match, request, body)
         await asyncio.sleep(sum(fault.wait for fault in faults if fault.kind == "delay_reply"))
         kinds = {fault.kind for fault in faults}
@@ -107,7 +124,8 @@ class Application:
         return await run_in_threadpool(_truncated, response) if "truncate" in kinds else response
 
     async def _answer_local(self, request: Request, path: str) -> Response:
-        body = await request.body()
+        if (body := await _read_body(request)) is None:
+            return _too_large()
         if (match := self._local.find(path)) is not None:
             return await run_in_threadpool(
                 self._handle, self._authorized_local, self._local, match, request, body
@@ -190,6 +208,20 @@ def _add_fault(cloud: Cloud, call: Call) -> Response:
 def _clear_faults(cloud: Cloud, _: Call) -> Response:
     cloud.faults.clear()
     return Response(status_code=204)
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """Read a body, whoever sends it; give nothing if it is larger than any that is meant."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            return None
+    return bytes(body)
+
+
+def _too_large() -> Response:
+    return JSONResponse({"detail": f"The body has more than {LARGEST_BODY} bytes."}, 413)
 
 
 def _actor(request: Request, tokens: dict[str, str]) -> str:

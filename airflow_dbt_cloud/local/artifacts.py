@@ -61,7 +61,7 @@ def _artifact_paths(target: Path) -> Iterator[str]:
     if not target.is_dir():
         return
     for entry in target.iterdir():
-        if entry.is_file() and entry.suffix == ".json":
+        if entry.is_file() and not entry.is_symlink() and entry.suffix == ".json":
             yield entry.name
     for name in _FOLDERS:
         yield from _files(target / name, target)

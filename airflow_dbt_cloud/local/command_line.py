@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from airflow_dbt_cloud.local.application import Application, DroppableProtocol
+from airflow_dbt_cloud.local.application import DEFAULT_TOKEN, Application, DroppableProtocol
 from airflow_dbt_cloud.local.cloud import Cloud
 from airflow_dbt_cloud.local.dbt_process import check_installation, preload
 from airflow_dbt_cloud.local.errors import StartError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.local.records import Job
 
-DEFAULT_TOKEN = "dbtc_local_token"  # noqa: S105 - it is no secret: it opens a server on this machine only
 STATE_FOLDER = ".dbt_cloud_local"
 _CANNOT_START = 2
 _LARGEST_PORT = 65535

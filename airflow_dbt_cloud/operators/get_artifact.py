@@ -131,7 +131,7 @@ def _make_target(name: str) -> Target:
 
 
 def _parse_file_name(name: str, value: object) -> str:
-    if isinstance(value, str) and value.strip() and not value.endswith("/"):
+    if isinstance(value, str) and value.strip() and not value.endswith("/") and "\0" not in value:
         return value
     msg = f"{name} must name a file, on this machine or by a URL, and no folder; got {value!r}."
     raise DbtCloudConfigurationError(msg)

@@ -7,12 +7,12 @@ a run is a log, and needs the permission to read those as well. The modules for 
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from airflow_dbt_cloud import __version__
@@ -93,4 +93,8 @@ def _not_found(key: TaskKey) -> HTTPException:
 
 
 def _answer(content: dict[str, Any]) -> Response:
-    return JSONResponse(content, headers=TELLING)
+    # XComs may hold halves of letters, hence ASCII, and numbers that are none, which no browser reads.
+    written = json.dumps(content)
+    if "NaN" in written or "Infinity" in written:
+        written = json.dumps(json.loads(written, parse_constant=lambda _: None))
+    return Response(written, media_type="application/json", headers=TELLING)

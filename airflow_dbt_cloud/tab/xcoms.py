@@ -23,6 +23,8 @@ __all__ = ["Elsewhere", "find_value", "is_packed", "is_summary", "read_value"]
 PACKED = re.compile(r"e[A-P][A-Za-z0-9+/]{6,}={0,2}")
 # The task stores a tenth of that; what is longer is somebody else's, and not for a browser.
 LONGEST = 8 * 2**20
+# How many lists and objects of a summary are within each other at most: what is deeper cannot be written.
+DEEPEST = 20
 
 
 class Elsewhere(Exception):
@@ -39,7 +41,7 @@ class Row:
 
 def is_summary(value: object) -> bool:
     """Whether a value is a summary of a run, of any version."""
-    return isinstance(value, dict) and is_number(value.get("version"))
+    return isinstance(value, dict) and is_number(value.get("version")) and _is_within(value, DEEPEST)
 
 
 def is_packed(value: object) -> bool:
@@ -88,3 +90,10 @@ def _ask_backend(key: str, value: Any) -> Any:
         return XCom.deserialize_value(Row(key, value))
     except Exception:  # noqa: BLE001 - whatever a deployment's own code raises, the value cannot be had
         return None
+
+
+def _is_within(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_within(item, levels - 1) for item in inner)

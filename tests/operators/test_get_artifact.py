@@ -133,6 +133,7 @@ def test_official_templates():
         ({"run_id": 7, "path": "/etc/passwd"}, "path must be the path of an artifact"),
         ({"run_id": 7, "output_file_name": "s3://bucket/folder/"}, "output_file_name must name a file"),
         ({"run_id": 7, "output_file_name": " "}, "output_file_name must name a file"),
+        ({"run_id": 7, "output_file_name": "a\0b"}, "output_file_name must name a file"),
         ({"run_id": 7, "hook_params": {"retries": 3}}, "hook_params takes timeout_seconds, retry_limit"),
     ],
 )

@@ -34,6 +34,15 @@ def test_tell(airflow, browse, key):
     assert [past["dag_run_id"] for past in document["history"]] == [key.run_id]
 
 
+def test_what_no_browser_reads(airflow, browse, key):
+    """Numbers that are none, and halves of letters, which Python's JSON knows, do not break the answer."""
+    airflow.add(key, {"dbt_cloud_run": {**SUMMARY, "duration": float("nan"), "status": "\ud800 \u2028"}})
+    answer = browse(path(key))
+    assert answer.status_code == 200
+    assert answer.content.isascii()
+    assert answer.json()["run"] == {**SUMMARY, "duration": None, "status": "\ud800 \u2028"}
+
+
 def test_a_mapped_task(airflow, browse, key):
     """Each index of a mapped task has what it has stored itself."""
     for index in range(2):

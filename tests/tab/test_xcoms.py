@@ -40,7 +40,12 @@ def test_not_packed(value):
     assert not is_packed(value)
 
 
-@pytest.mark.parametrize("value", [None, "x", [], {}, {"version": "1"}, {"version": True}, [SUMMARY]])
+DEEP = json.loads("[" * 400 + "]" * 400)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "x", [], {}, {"version": "1"}, {"version": True}, [SUMMARY], {**SUMMARY, "notes": DEEP}]
+)
 def test_not_a_summary(value):
     """A summary is an object with a version."""
     assert not is_summary(value)

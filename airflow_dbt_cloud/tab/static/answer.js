@@ -11,7 +11,7 @@ import { readNodes, unpack } from "./nodes.js";
 const VERSION = 1;
 
 // What the task writes behind a run's cause to know the run again.
-const MARKER = /\s*\[airflow:[0-9a-f]+:[\d.]+\]\s*$/;
+const MARKER = /\[airflow:[0-9a-f]+:[\d.]+\]$/;
 
 /** Read all that is known of a task; nodes and failures are unpacked. */
 export async function readAnswer(json) {
@@ -43,7 +43,7 @@ export function readRun(json) {
     url: address(json.url),
     status: text(json.status),
     message: text(json.status_message),
-    cause: text(json.cause).replace(MARKER, ""),
+    cause: text(json.cause).trimEnd().replace(MARKER, "").trimEnd(),
     createdAt: time(json.created_at),
     startedAt: time(json.started_at),
     finishedAt: time(json.finished_at),

@@ -71,7 +71,11 @@ function take(node, { word, rest, at }, lanes) {
 
 // "created sql view model analytics.stg_ports ......... [OK in 0.10s", "7 not_null_id .... [WARN 7 in 0.05s"
 function subjectOf(rest) {
-  const subject = rest.slice(0, Math.max(0, rest.lastIndexOf("["))).replace(/ due to .*|[ .]+$/g, "");
+  const told = rest.slice(0, Math.max(0, rest.lastIndexOf("["))).split(" due to ", 1)[0];
+  let end = told.length;
+  // No regular expression: one takes minutes for a line that is full of dots.
+  while (end > 0 && " .".includes(told[end - 1])) end -= 1;
+  const subject = told.slice(0, end);
   const kind = TYPES.exec(subject)?.[1] ?? "";
   const last = subject.split(" ").at(-1);
   const name = RELATIONS.has(kind) ? last.slice(last.lastIndexOf(".") + 1) : last;
