@@ -87,11 +87,13 @@ def fill(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Write a cell: four digits of a number are enough."""
+    """Write a cell: three digits of a number are enough, and two behind the point."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{float(f'{value:.4g}'):,.10g}"
+        return (
+            f"{value:,.2f}" if abs(value) < 10 else f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+        )
     if isinstance(value, int):
         return f"{value:,}"
     return "" if value is None else str(value)

@@ -23,7 +23,7 @@ def test_what_is_recorded_can_be_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(findings, "HERE", tmp_path)
     monkeypatch.setattr(sys, "argv", ["trial.py", "--seed", "1"])
     findings.record("trial", ["who", "s"], [{"who": "ours", "s": 1.23456}, {"who": "idle"}], save=True)
-    assert capsys.readouterr().out == "| who | s |\n|---|---:|\n| ours | 1.235 |\n| idle |  |\n"
+    assert capsys.readouterr().out == "| who | s |\n|---|---:|\n| ours | 1.23 |\n| idle |  |\n"
     found = findings.read("trial")
     assert found["rows"] == [{"who": "ours", "s": 1.23456}, {"who": "idle"}]
     assert found["command"] == "python benchmarks/trial.py --seed 1"
