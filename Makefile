@@ -8,7 +8,7 @@ EXAMPLES ?= 2000
 # Hundreds of processes import the same modules: none compiles what another one has.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast fuzz chaos screenshots lint format docs constraints clean
+.PHONY: help demo test test-fast fuzz chaos screenshots tab-speed lint format docs constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,9 @@ chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and r
 
 screenshots: $(VENV)/.installed ## take the pictures of Airflow's pages in docs/images anew
 	SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_pages.py tests/end_to_end/test_connection_form.py
+
+tab-speed: $(VENV)/.installed ## how much work the tab is for a browser
+	$(BIN)/python -m pytest -rP tests/end_to_end/test_tab_speed.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

@@ -2,7 +2,7 @@
 What the tab "dbt" draws of a run: its nodes as columns, and what those that failed say.
 
 Both are texts for XComs: base64 of zlib of compact JSON, so that a browser can read them by itself, and small
-enough for any database and proxy: 20,000 nodes and 50 failures at most.
+enough for any database and proxy: 20,000 nodes and 900,000 letters at most, and 50 failures.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ FAILURES = "dbt_cloud_failures"
 VERSION = 1
 MOST_NODES = 20_000
 MOST_FAILURES = 50
+# A proxy in front of Airflow often takes a megabyte.
+LONGEST = 900_000
 LONGEST_NAME = 250
 LONGEST_WORD = 40
 LONGEST_MESSAGE = 4096
@@ -56,31 +58,17 @@ def draw_nodes(report: Report, graph: Graph | None = None) -> str:
     """
     Return the nodes of a run in the order in which they ended; empty if there are none.
 
-    Times are seconds since `origin`, the run's start. `total` says how many nodes there were; of more than
-    20,000, those that failed are kept first.
+    Times are seconds since `origin`, the run's start. `total` says how many nodes there were; of too many,
+    those that failed are kept first.
 
     :param graph: if it is known, each row says which rows it waited for: `parents`.
     """
-    rows = _rows(report)
+    rows, most = _rows(report), MOST_NODES
     if not rows:
         return ""
-    wanted = _most_wanted(rows, MOST_NODES)
-    nodes = [row.node for row in wanted]
-    origin = report.run.started_at or report.run.created_at
-    origin = origin or min((node.started_at for node in nodes if node.started_at), default=None)
-    columns: dict[str, Sequence[Any]] = {
-        "unique_id": [cut(node.unique_id, LONGEST_NAME) for node in nodes],
-        "status": [cut(node.status, LONGEST_WORD) for node in nodes],
-        "start": [_seconds_since(origin, node.started_at) for node in nodes],
-        "seconds": [round(node.seconds, 3) for node in nodes],
-        "thread": [cut(node.thread, LONGEST_WORD) for node in nodes],
-        "rows": [node.rows for node in nodes],
-        "step": [row.step for row in wanted],
-    }
-    if graph is not None and graph.parents:
-        columns["parents"] = _parents(wanted, report, graph)
-    written = origin.isoformat() if origin else None
-    return _pack({"version": VERSION, "total": len(rows), "origin": written, "nodes": columns})
+    while len(drawn := _draw(_most_wanted(rows, most), len(rows), report, graph)) > LONGEST:
+        most //= 2
+    return drawn
 
 
 def draw_failures(report: Report, mask: Callable[[Any], Any] = lambda failures: failures) -> str:
@@ -99,6 +87,25 @@ def draw_failures(report: Report, mask: Callable[[Any], Any] = lambda failures: 
         for node in wanted
     }
     return _pack({"version": VERSION, "failures": mask(failures)}) if failures else ""
+
+
+def _draw(rows: Sequence[Row], total: int, report: Report, graph: Graph | None) -> str:
+    nodes = [row.node for row in rows]
+    origin = report.run.started_at or report.run.created_at
+    origin = origin or min((node.started_at for node in nodes if node.started_at), default=None)
+    columns: dict[str, Sequence[Any]] = {
+        "unique_id": [cut(node.unique_id, LONGEST_NAME) for node in nodes],
+        "status": [cut(node.status, LONGEST_WORD) for node in nodes],
+        "start": [_seconds_since(origin, node.started_at) for node in nodes],
+        "seconds": [round(node.seconds, 3) for node in nodes],
+        "thread": [cut(node.thread, LONGEST_WORD) for node in nodes],
+        "rows": [node.rows for node in nodes],
+        "step": [row.step for row in rows],
+    }
+    if graph is not None and graph.parents:
+        columns["parents"] = _parents(rows, report, graph)
+    written = origin.isoformat() if origin else None
+    return _pack({"version": VERSION, "total": total, "origin": written, "nodes": columns})
 
 
 def _rows(report: Report) -> list[Row]:

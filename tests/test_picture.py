@@ -5,6 +5,7 @@ import zlib
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -12,7 +13,7 @@ from airflow_dbt_cloud.graph import Graph
 from airflow_dbt_cloud.invocations import Invocation
 from airflow_dbt_cloud.models import Run, Step
 from airflow_dbt_cloud.nodes import Node, Results
-from airflow_dbt_cloud.picture import MOST_NODES, draw_failures, draw_nodes
+from airflow_dbt_cloud.picture import LONGEST, MOST_NODES, draw_failures, draw_nodes
 from airflow_dbt_cloud.report import Report
 
 SAMPLES = Path(__file__).parent / "samples" / "run_results"
@@ -177,6 +178,19 @@ def test_many_nodes():
     assert drawn["total"] == MOST_NODES + 11
     assert {len(column) for column in drawn["nodes"].values()} == {MOST_NODES}
     assert drawn["nodes"]["unique_id"][0] == "model.ferry.m0"
+    assert drawn["nodes"]["unique_id"][-1] == "model.ferry.last"
+
+
+def test_names_that_cannot_be_packed():
+    """Nodes whose names cannot be made short are fewer, and those that failed are kept all the same."""
+    chance = Random(7)
+    nodes = [model(f"{chance.getrandbits(1600):x}"[:240]) for _ in range(9_000)]
+    nodes.append(model("last", "error"))
+    packed = draw_nodes(report(nodes))
+    assert len(packed) <= LONGEST
+    drawn = unpack(packed)
+    assert drawn["total"] == 9_001
+    assert 1_000 < len(drawn["nodes"]["unique_id"]) < 9_000
     assert drawn["nodes"]["unique_id"][-1] == "model.ferry.last"
 
 

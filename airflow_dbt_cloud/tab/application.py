@@ -57,7 +57,7 @@ def make_application() -> FastAPI:
     @app.get(f"/api/{TASK}", dependencies=[MAY_READ_XCOMS])
     def tell(key: Key, try_number: TryNumber = None) -> Response:
         task = _found(key, find_task(key, try_number=try_number))
-        past = list_past(key) if task.is_ours else []
+        past = list_past(key, task.dag_run_started_at) if task.is_ours else []
         others = [] if task.is_ours else list_dbt_tasks(key.dag_id, key.run_id)
         return _answer(make_document(task, past, others))
 

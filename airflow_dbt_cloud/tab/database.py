@@ -7,7 +7,7 @@ asked. Only columns are read, never Airflow's objects, which would bring half of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.models.dagrun import DagRun
@@ -37,6 +37,8 @@ RUN_ID, RUN_URL = "job_run_id", "job_run_url"
 KEYS = (SUMMARY, NODES, FAILURES, RUN_ID, RUN_URL)
 MARKS = (SUMMARY, RUN_ID)
 MOST_PAST = 30
+# Of so many of them, all nodes are known and not only the slowest.
+MOST_PAST_NODES = 3
 MOST_OTHERS = 100
 
 
@@ -66,11 +68,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A task instance that has told what its run did, and the XCom with the summary."""
+    """A task instance that has told what its run did: in an XCom, and of the latest few in one of nodes."""
 
     key: TaskKey
-    try_number: int
     summary: Any
+    nodes: Any = None
 
 
 def find_task(key: TaskKey, *, try_number: int | None = None, keys: Collection[str] = KEYS) -> Task | None:
@@ -87,25 +89,35 @@ def find_task(key: TaskKey, *, try_number: int | None = None, keys: Collection[s
         return _earlier_try(session, key, try_number)
 
 
-def list_past(key: TaskKey) -> list[Past]:
-    """Return the last thirty DAG runs' instances of the same task and map index, the latest first."""
+def list_past(key: TaskKey, before: datetime | None) -> list[Past]:
+    """
+    Return the same task and map index of thirty earlier DAG runs, the latest first.
+
+    :param before: when the DAG run of the task itself was started; None means that it was not.
+    """
+    same = (
+        XComModel.dag_id == key.dag_id,
+        XComModel.task_id == key.task_id,
+        XComModel.map_index == key.map_index,
+        XComModel.run_id != key.run_id,
+    )
     query = (
-        select(XComModel.run_id, TaskInstance.try_number, XComModel.value)
-        .join(TaskInstance, _same_task(XComModel))
-        .where(
-            XComModel.dag_id == key.dag_id,
-            XComModel.task_id == key.task_id,
-            XComModel.map_index == key.map_index,
-            XComModel.key == SUMMARY,
-        )
-        .order_by(XComModel.timestamp.desc())
+        select(XComModel.run_id, XComModel.value)
+        .join(DagRun, and_(DagRun.dag_id == XComModel.dag_id, DagRun.run_id == XComModel.run_id))
+        .where(*same, XComModel.key == SUMMARY)
+        .order_by(DagRun.start_date.desc())
         .limit(MOST_PAST)
     )
+    if before is not None:
+        query = query.where(DagRun.start_date < before)
     with create_session(scoped=False) as session:
-        return [
-            Past(TaskKey(key.dag_id, row.run_id, key.task_id, key.map_index), row.try_number, row.value)
-            for row in session.execute(query)
-        ]
+        rows = session.execute(query).all()
+        latest = [row.run_id for row in rows[:MOST_PAST_NODES]]
+        stored = select(XComModel.run_id, XComModel.value).where(
+            *same, XComModel.key == NODES, XComModel.run_id.in_(latest)
+        )
+        nodes = {row.run_id: row.value for row in session.execute(stored)}
+    return [Past(replace(key, run_id=row.run_id), row.value, nodes.get(row.run_id)) for row in rows]
 
 
 def list_dbt_tasks(dag_id: str, run_id: str) -> list[Task]:

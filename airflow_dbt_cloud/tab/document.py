@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud import fields
-from airflow_dbt_cloud.picture import FAILURES, MOST_NODES, NODES
+from airflow_dbt_cloud.picture import FAILURES, NODES
 from airflow_dbt_cloud.report import SUMMARY
 from airflow_dbt_cloud.tab.addresses import page_of
 from airflow_dbt_cloud.tab.database import MOST_OTHERS, RUN_ID, RUN_URL
@@ -27,7 +27,6 @@ __all__ = ["VERSION", "make_document"]
 VERSION = 1
 OF_LAST_TRY = "Airflow keeps what a task has stored for its last try only."
 ELSEWHERE = "The XCom {} cannot be read here. Is it stored elsewhere, by an XCom backend?"
-MANY_NODES = "{:,} nodes were run, of which {:,} are shown; the others are in run_results.json, in dbt Cloud."
 MANY_TASKS = "This DAG run has more dbt tasks than the {} that are listed."
 
 
@@ -42,7 +41,12 @@ def make_document(task: Task, past: Sequence[Past], others: Sequence[Task]) -> d
     document = {
         "version": VERSION,
         "is_ours": task.is_ours,
-        "task": {"state": task.state, "try_number": task.try_number, "operator": task.operator},
+        "task": {
+            "state": task.state,
+            "try_number": task.try_number,
+            "is_last_try": task.is_last_try,
+            "operator": task.operator,
+        },
         "run": _run(task, notes),
         "nodes": _stored(task, NODES, is_packed, notes),
         "failures": _stored(task, FAILURES, is_packed, notes),
@@ -66,9 +70,6 @@ def _run(task: Task, notes: list[str]) -> dict[str, Any] | None:
         run_id, url = task.xcoms.get(RUN_ID), _address(task.xcoms.get(RUN_URL))
         return {"run_id": run_id, "url": url} if fields.is_number(run_id) or url else None
     notes += [note for note in fields.items(summary, "notes") if isinstance(note, str)]
-    total = sum(filter(fields.is_number, fields.member(summary, "nodes").values()))
-    if total > MOST_NODES:
-        notes.append(MANY_NODES.format(total, MOST_NODES))
     return {**summary, "url": _address(summary.get("url"))}
 
 
@@ -85,12 +86,10 @@ def _stored(task: Task, key: str, is_it: Callable[[object], bool], notes: list[s
 def _history(past: Past, summary: dict[str, Any]) -> dict[str, Any]:
     return {
         "dag_run_id": past.key.run_id,
-        "map_index": past.key.map_index,
-        "try_number": past.try_number,
         "url": page_of(past.key),
-        "run_url": _address(summary.get("url")),
         **{name: summary.get(name) for name in ("status", "started_at", "duration")},
         "slowest": fields.objects(summary, "slowest"),
+        "nodes": find_value(past.nodes, is_packed),
     }
 
 

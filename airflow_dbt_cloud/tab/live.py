@@ -149,4 +149,6 @@ class Live:
         for subject, view in [*self._views.items()]:
             if now - view.asked_at < FORGET_AFTER and len(self._views) <= MOST_VIEWS:
                 return
-            del self._views[subject]
+            # Who is being asked about is not asked about twice.
+            if view.looking is None:
+                del self._views[subject]

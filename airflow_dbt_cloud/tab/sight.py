@@ -38,8 +38,8 @@ LONGEST_CONSOLE = 2**18
 TOO_LONG = "The console of this run is too long to be shown here."
 NOT_MARKED = (
     "dbt Cloud run {} is not shown while it goes, because it does not bear this task's marker. So it is with "
-    "the runs of tasks that are not durable, or that reuse a run. If it is so with every task, [dbt_cloud] "
-    "deployment_id is not the same here as where tasks run."
+    "the runs of tasks that are not durable, reuse a run, or have another provider's operator. If it is so "
+    "with every task, [dbt_cloud] deployment_id is not the same here as where tasks run."
 )
 
 

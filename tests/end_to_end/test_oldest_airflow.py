@@ -12,7 +12,8 @@ from .browser import Person
 from .conftest import ROOT, started
 from .scenes import PATIENCE
 
-pytestmark = pytest.mark.slow
+# Two processors may have two Airflows to run, and fixtures count.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 AIRFLOW = "3.2.2"
 # It breaks with what came out after it; this is the day after.
@@ -28,7 +29,7 @@ def stack(tmp_path_factory):
     python = home / "venv" / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, home / "venv"], check=True)
     install = [uv, "pip", "install", "--quiet", "--python", python, "--exclude-newer", NEWEST]
-    subprocess.run([*install, f"apache-airflow=={AIRFLOW}", ROOT], check=True, timeout=280)
+    subprocess.run([*install, f"apache-airflow=={AIRFLOW}", ROOT], check=True)
     with started(home, python=python) as stack:
         assert stack.airflow.call("GET", "version")["version"] == AIRFLOW
         yield stack

@@ -8,7 +8,8 @@ from tests.tab.answers import make_answer
 from .browser import Person, traced
 from .scenes import store_xcom
 
-pytestmark = pytest.mark.slow
+# Two processors may have two Airflows to run, and fixtures count.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KEYS = {"run": "dbt_cloud_run", "nodes": "dbt_cloud_nodes", "failures": "dbt_cloud_failures"}
 TABLE = "#dbt-cloud-nodes-table"

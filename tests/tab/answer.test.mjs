@@ -6,7 +6,6 @@ import { readAnswer, readLive } from "../../airflow_dbt_cloud/tab/static/answer.
 import { address } from "../../airflow_dbt_cloud/tab/static/fields.js";
 import { gist, makePicture } from "../../airflow_dbt_cloud/tab/static/picture.js";
 
-const IDS = { dagId: "ferry", runId: "r2", taskId: "build", mapIndex: undefined };
 const pack = (value) => deflateSync(JSON.stringify(value)).toString("base64");
 const ANSWER = {
   version: 1,
@@ -51,17 +50,29 @@ test("What is stored of a run is read, without the mark that tells Airflow's run
 test("Whatever is missing or odd makes a poorer picture, never an error.", async () => {
   const odd = [3, "x", null, [], {}, true];
   for (const value of odd)
-    assert.ok(makePicture({ answer: await readAnswer(value), live: readLive(value) }, IDS));
+    assert.ok(makePicture({ answer: await readAnswer(value), live: readLive(value) }));
   for (const key of Object.keys(ANSWER)) {
     for (const value of odd)
-      assert.ok(makePicture({ answer: await readAnswer({ ...ANSWER, [key]: value }), live: null }, IDS), key);
+      assert.ok(makePicture({ answer: await readAnswer({ ...ANSWER, [key]: value }), live: null }), key);
   }
   for (const key of Object.keys(ANSWER.run)) {
     for (const value of odd) {
       const answer = await readAnswer({ ...ANSWER, run: { ...ANSWER.run, [key]: value } });
-      assert.ok(makePicture({ answer, live: null }, IDS), key);
+      assert.ok(makePicture({ answer, live: null }), key);
     }
   }
+});
+
+test("Of the latest earlier runs all nodes are known, of the others the slowest.", async () => {
+  const slowest = [{ unique_id: "model.a.b", seconds: 60 }];
+  const nodes = { unique_id: ["model.a.b", "model.a.c"], status: ["success", "success"], seconds: [60, 2] };
+  const { history } = await readAnswer({
+    ...ANSWER,
+    history: [{ slowest, nodes: pack({ version: 1, nodes }) }, { slowest }, { slowest, nodes: "?" }],
+  });
+  const known = history.map(({ taken }) => Object.fromEntries(taken));
+  const few = { "model.a.b": 60 };
+  assert.deepEqual(known, [{ "model.a.b": 60, "model.a.c": 2 }, few, few]);
 });
 
 test("Nodes that cannot be unpacked are told of.", async () => {
@@ -107,7 +118,7 @@ test("While a run goes, what is seen now is shown of it, and its nodes by its co
     seen_at: "2026-11-23T04:00:20Z",
     console: "04:00:12  1 of 9 START test c .... [RUN]",
   });
-  const { run, nodes } = makePicture({ answer, live }, IDS);
+  const { run, nodes } = makePicture({ answer, live });
   assert.equal(run.seconds, 25);
   assert.equal(run.steps.length, 1);
   assert.deepEqual([nodes.total, [...nodes.starts], [...nodes.seconds]], [9, [12], [8]]);
@@ -115,7 +126,7 @@ test("While a run goes, what is seen now is shown of it, and its nodes by its co
 
 test("What failed is told by the run, else by its nodes.", async () => {
   const answer = await readAnswer({ ...ANSWER, run: { ...ANSWER.run, failed: [] } });
-  assert.deepEqual(makePicture({ answer, live: null }, IDS).failed, [
+  assert.deepEqual(makePicture({ answer, live: null }).failed, [
     { id: "model.a.b", status: "error", message: "Database Error in model b\n  no such column" },
   ]);
 });

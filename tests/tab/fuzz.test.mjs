@@ -43,8 +43,10 @@ const ANSWER = {
 const CONSOLE = `04:00:11  1 of 3 START sql table model a.c .. [RUN]
 04:00:12  1 of 3 ERROR creating sql table model a.c .. [ERROR in 0.1s]
 `;
-const LIVE = { version: 1, status: "Running", seen_at: "2026-11-23T04:00:20Z", is_stale: false, steps: [STEP],
-  console: CONSOLE, message: "" };
+const LIVE = {
+  version: 1, run: { ...ANSWER.run, status: "Running", blocked_by: [7] }, seen_at: "2026-11-23T04:00:20Z",
+  is_stale: false, console: CONSOLE, message: "",
+};
 
 const ODD = [
   null, true, false, 0, -1, 0.5, 1e308, -1e308, 2 ** 53, 9e15, "", " ", "\0", "\ud800", "é🚢", "\x1b[31m", "<script>",

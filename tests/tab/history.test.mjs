@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { findSlow, runsBefore, usualDuration } from "../../airflow_dbt_cloud/tab/static/history.js";
+import { findSlow, usualDuration } from "../../airflow_dbt_cloud/tab/static/history.js";
 import { readNodes } from "../../airflow_dbt_cloud/tab/static/nodes.js";
 
-const run = (seconds, slowest = {}, status = "Success") => ({
+const run = (seconds, taken = {}, status = "Success") => ({
   status,
   seconds,
-  slowest: Object.entries(slowest).map(([id, taken]) => ({ id, seconds: taken })),
+  taken: new Map(Object.entries(taken)),
 });
 const nodesOf = (seconds) =>
   readNodes({
@@ -17,16 +17,6 @@ const nodesOf = (seconds) =>
       seconds: Object.values(seconds),
     },
   });
-
-test("The run that is looked at is none of the earlier ones; they begin with the oldest.", () => {
-  const entry = (dagRunId, mapIndex, tryNumber) => ({ dagRunId, mapIndex, tryNumber });
-  const history = [entry("b", 0, 2), entry("b", 0, 1), entry("b", 1, 2), entry("a", 0, 1)];
-  assert.deepEqual(runsBefore(history, { runId: "b", mapIndex: 0, tryNumber: 2 }), [
-    history[3],
-    history[2],
-    history[1],
-  ]);
-});
 
 test("A run usually takes the median of those that succeeded.", () => {
   assert.equal(usualDuration([run(10), run(30), run(20), run(1, {}, "Error"), run(null)]), 20);

@@ -29,9 +29,21 @@ def test_tell(airflow, browse, key):
     assert answer.headers["cache-control"] == "no-store"
     document = answer.json()
     assert (document["version"], document["is_ours"]) == (1, True)
-    assert document["task"] == {"state": "failed", "try_number": 2, "operator": "DbtCloudRunJobOperator"}
+    task = {"state": "failed", "try_number": 2, "is_last_try": True, "operator": "DbtCloudRunJobOperator"}
+    assert document["task"] == task
     assert document["run"] == SUMMARY
-    assert [past["dag_run_id"] for past in document["history"]] == [key.run_id]
+    assert document["history"] == []
+
+
+def test_earlier_runs(airflow, browse, key):
+    """Earlier runs of the same task are told of, and none of another index or that came later."""
+    for number in range(3):
+        for index in range(2):
+            other = replace(key, run_id=f"run {number}", map_index=index)
+            airflow.add(other, {"dbt_cloud_run": SUMMARY}, started=number)
+    document = browse(path(replace(key, run_id="run 1", map_index=1))).json()
+    assert [past["dag_run_id"] for past in document["history"]] == ["run 0"]
+    assert document["history"][0]["url"].endswith("/runs/run%200/tasks/build/mapped/1")
 
 
 def test_what_no_browser_reads(airflow, browse, key):
@@ -50,7 +62,6 @@ def test_a_mapped_task(airflow, browse, key):
         airflow.add(replace(key, map_index=index), {"dbt_cloud_run": summary})
     document = browse(path(replace(key, map_index=1))).json()
     assert document["run"]["run_id"] == 1
-    assert [past["map_index"] for past in document["history"]] == [1]
     assert browse(path(key)).status_code == 404
 
 
@@ -59,7 +70,7 @@ def test_an_earlier_try(airflow, browse, key):
     airflow.add(key, {"dbt_cloud_run": SUMMARY}, try_number=2)
     airflow.add_earlier_try(key, 1)
     document = browse(path(key, try_number=1)).json()
-    assert document["task"] == {"state": "failed", "try_number": 1, "operator": "DbtCloudRunJobOperator"}
+    assert (document["task"]["state"], document["task"]["is_last_try"]) == ("failed", False)
     assert (document["is_ours"], document["run"]) == (True, None)
     assert document["notes"] == ["Airflow keeps what a task has stored for its last try only."]
     assert browse(path(key, try_number=2)).json()["run"] == SUMMARY

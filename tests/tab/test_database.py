@@ -54,17 +54,26 @@ def test_is_ours(airflow, key, operator, xcoms, is_ours):
 
 
 def test_list_past(airflow, key):
-    """The latest thirty runs of the same task have told what they did, whichever DAG run is looked at."""
-    for number in range(35):
+    """Thirty earlier runs of the same task have told what they did, and the latest of them of all nodes."""
+    for number in range(40):
         run = replace(key, run_id=f"run {number}")
-        airflow.add(run, {"dbt_cloud_run": {"run": number}}, started=number, try_number=number)
+        xcoms = {"dbt_cloud_run": {"run": number}, "dbt_cloud_nodes": f"nodes {number}"}
+        airflow.add(run, xcoms, started=number)
     for other in ({"dag_id": "x"}, {"task_id": "x"}, {"map_index": 0}):
-        airflow.add(replace(key, **other), {"dbt_cloud_run": {}}, started=99)
-    airflow.add(replace(key, run_id="silent"), {"job_run_id": 7}, started=99)
-    past = list_past(key)
+        airflow.add(replace(key, **other), {"dbt_cloud_run": {}}, started=9)
+    airflow.add(replace(key, run_id="silent"), {"job_run_id": 7}, started=9)
+    looked_at = replace(key, run_id="run 35")
+    past = list_past(looked_at, find_task(looked_at).dag_run_started_at)
     assert [each.summary["run"] for each in past] == list(range(34, 4, -1))
     assert past[0].key == replace(key, run_id="run 34")
-    assert past[0].try_number == 34
+    assert [each.nodes for each in past[:4]] == ["nodes 34", "nodes 33", "nodes 32", None]
+
+
+def test_past_of_what_has_not_started(airflow, key):
+    """Before its DAG run has started, all others are earlier."""
+    airflow.add(key, {"dbt_cloud_run": {"run": 1}})
+    airflow.add(replace(key, run_id="later"), {"dbt_cloud_run": {"run": 2}}, started=9)
+    assert [each.summary["run"] for each in list_past(replace(key, run_id="queued"), None)] == [2, 1]
 
 
 def test_list_dbt_tasks(airflow, key):

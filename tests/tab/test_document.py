@@ -41,7 +41,12 @@ def test_what_the_task_has_stored(document):
     assert document(xcoms) == {
         "version": 1,
         "is_ours": True,
-        "task": {"state": "failed", "try_number": 2, "operator": "DbtCloudRunJobOperator"},
+        "task": {
+            "state": "failed",
+            "try_number": 2,
+            "is_last_try": True,
+            "operator": "DbtCloudRunJobOperator",
+        },
         "run": SUMMARY,
         "nodes": PACKED,
         "failures": PACKED,
@@ -90,37 +95,27 @@ def test_odd_summary(document, nodes, notes):
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "//evil", "data:text/html,x", "HTTPS:/x", " https://x", None]
 )
-def test_no_address(document, key, url):
+def test_no_address(document, url):
     """An address that is none of a page on the web is no address."""
-    made = document({"dbt_cloud_run": {**SUMMARY, "url": url}}, past=[Past(key, 1, {**SUMMARY, "url": url})])
-    assert made["run"]["url"] == made["history"][0]["run_url"] == ""
+    assert document({"dbt_cloud_run": {**SUMMARY, "url": url}})["run"]["url"] == ""
 
 
 def test_history(document, key):
     """Of an earlier run there is how it ended, how long it took, and where."""
     earlier = replace(key, run_id="yesterday", map_index=2)
-    past = [Past(earlier, 3, SUMMARY), Past(key, 1, "s3://bucket/x"), Past(key, 1, {"version": 1})]
+    past = [Past(earlier, SUMMARY, PACKED), Past(key, "s3://bucket/x"), Past(key, {"version": 1}, "x")]
     full, little = document(past=past)["history"]
     assert full == {
         "dag_run_id": "yesterday",
-        "map_index": 2,
-        "try_number": 3,
         "url": "/dags/ferry/runs/yesterday/tasks/build/mapped/2",
-        "run_url": URL,
         "status": "Error",
         "started_at": "2026-01-01T12:00:00+00:00",
         "duration": 90.5,
         "slowest": SUMMARY["slowest"],
+        "nodes": PACKED,
     }
-    assert (little["status"], little["duration"], little["slowest"]) == (None, None, [])
-
-
-def test_many_nodes(document):
-    """It is told if not all nodes are there to be drawn."""
-    many = {**SUMMARY, "nodes": {"success": 20_001}, "notes": []}
-    assert document({"dbt_cloud_run": many})["notes"] == [
-        "20,001 nodes were run, of which 20,000 are shown; the others are in run_results.json, in dbt Cloud."
-    ]
+    assert (little["status"], little["duration"]) == (None, None)
+    assert (little["slowest"], little["nodes"]) == ([], None)
 
 
 def test_many_tasks(document, key):

@@ -140,6 +140,43 @@ test("A first question that fails is asked again.", async (context) => {
   assert.equal(asked.length, 2);
 });
 
+test("A run that goes on when its task has ended is followed to its end.", async (context) => {
+  const left = { is_ours: true, task: { state: "success" }, run: { run_id: 1 } };
+  const { asked, wait, now } = await watching(context, {
+    api: left,
+    live: [running, { run: { status: "Success" }, seen_at: "2026-11-23T04:00:05Z" }],
+  });
+  assert.equal(now().live.run.status, "Running");
+  await wait();
+  assert.deepEqual([now().live.run.status, now().isLive], ["Success", false]);
+  await wait();
+  assert.deepEqual(asked, ["api", "live", "live"]);
+});
+
+test("A run that may not be seen is not asked for again when its task has ended.", async (context) => {
+  const left = { is_ours: true, task: { state: "success" }, run: { run_id: 1 } };
+  const { asked, wait, now } = await watching(context, { api: left, live: { run: null, message: "No." } });
+  await wait();
+  assert.deepEqual(asked, ["api", "live"]);
+  assert.equal(now().live.message, "No.");
+});
+
+test("A task between two tries, and one that has not begun, are followed.", async (context) => {
+  for (const state of ["up_for_retry", null]) {
+    const { now, watch } = await watching(context, { api: { ...going, task: { state } }, live: running });
+    assert.equal(now().isLive, true);
+    watch.stop();
+    mock.timers.reset();
+  }
+});
+
+test("Nothing is followed on the page of an earlier try.", async (context) => {
+  const task = { state: "failed", is_last_try: false };
+  const { asked, wait } = await watching(context, { api: { ...going, task }, live: running });
+  await wait();
+  assert.deepEqual(asked, ["api"]);
+});
+
 test("A task that is not ours is not followed.", async (context) => {
   const { asked, wait } = await watching(context, { api: { is_ours: false, task: { state: "running" } } });
   await wait();

@@ -18,17 +18,22 @@ export async function readAnswer(json) {
   const answer = member(json), task = member(answer.task);
   const notes = items(answer.notes).map(text).filter(Boolean);
   if (number(answer.version) > VERSION) notes.push("This page is older than the server: load it again.");
-  const [nodes, failures] = await Promise.all([
+  const [nodes, failures, history] = await Promise.all([
     unpacked(answer.nodes, "The nodes", notes),
     unpacked(answer.failures, "The failures' messages", notes),
+    Promise.all(objects(answer.history).map(readEarlierRun)),
   ]);
   return {
     isOurs: answer.is_ours !== false,
-    task: { state: text(task.state), tryNumber: number(task.try_number) },
+    task: {
+      state: text(task.state),
+      tryNumber: number(task.try_number),
+      isLastTry: task.is_last_try !== false,
+    },
     run: readRunIfAny(answer.run),
     nodes: nodes && readNodes(nodes),
     failures: readFailures(failures),
-    history: objects(answer.history).map(readEarlierRun),
+    history,
     others: objects(answer.others).map(readTask),
     notes,
   };
@@ -98,21 +103,30 @@ function readFailure(json) {
   return { message: text(json.message), code: text(json.code), relation: text(json.relation) };
 }
 
-function readEarlierRun(json) {
+async function readEarlierRun(json) {
+  // Only of the latest ones all nodes are told, of the others the slowest.
+  const nodes = await unpacked(json.nodes, "The nodes", []);
   return {
     dagRunId: text(json.dag_run_id),
-    mapIndex: number(json.map_index) ?? -1,
-    tryNumber: number(json.try_number),
     url: address(json.url),
     status: text(json.status),
     startedAt: time(json.started_at),
     seconds: number(json.duration),
-    slowest: objects(json.slowest).map(readSlowest),
+    taken: nodes ? takenBy(readNodes(nodes)) : new Map(objects(json.slowest).map(readSlowest)),
   };
 }
 
 function readSlowest(json) {
-  return { id: text(json.unique_id), seconds: number(json.seconds) };
+  return [text(json.unique_id), number(json.seconds)];
+}
+
+// A node that several steps ran took as long as the longest of them.
+function takenBy(nodes) {
+  const taken = new Map();
+  for (const [row, id] of nodes.ids.entries()) {
+    if (nodes.seconds[row] > (taken.get(id) ?? 0)) taken.set(id, nodes.seconds[row]);
+  }
+  return taken;
 }
 
 function readTask(json) {

@@ -56,8 +56,8 @@ export async function ask(url, { signal, fetch = globalThis.fetch } = {}) {
   }
 }
 
-/** The index of a mapped task; -1 of any other, however Airflow says so. */
-export function indexOf({ mapIndex }) {
+// The index of a mapped task; -1 of any other, however Airflow says so.
+function indexOf({ mapIndex }) {
   return /^\d+$/.test(mapIndex ?? "") ? mapIndex : "-1";
 }
 

@@ -1,19 +1,12 @@
 /**
  * What is usual for a task, by its earlier runs, and what grew slow.
  *
- * Of each earlier run only the slowest nodes are known. What is usual for a node is the median of the runs
- * that name it, two at least: rather too long than too short, so nothing is called slow that is not.
+ * Of the latest runs all nodes are known, of the others the slowest. What is usual for a node is the median of
+ * the runs that name it, two at least: rather too long than too short, so nothing is called slow that is not.
  */
 
 const FEWEST_RUNS = 2;
 const SLOW_FACTOR = 1.5, SLOW_SECONDS = 1;
-
-/** Return the runs before this one, the oldest first. */
-export function runsBefore(history, { runId, mapIndex, tryNumber }) {
-  const isOther = (run) =>
-    run.dagRunId !== runId || run.mapIndex !== mapIndex || (run.tryNumber ?? tryNumber) !== tryNumber;
-  return history.filter(isOther).reverse();
-}
 
 /** Return how many seconds a run of this task takes, if it succeeds; null if nothing is known of any. */
 export function usualDuration(runs) {
@@ -24,7 +17,7 @@ export function usualDuration(runs) {
 /** Return what grew slow: for its row what is usual for it, and by what factor it took longer. */
 export function findSlow(nodes, runs) {
   const known = new Map();
-  for (const { id, seconds } of runs.flatMap((run) => run.slowest)) {
+  for (const [id, seconds] of runs.flatMap((run) => [...run.taken])) {
     if (seconds !== null) known.set(id, [...(known.get(id) ?? []), seconds]);
   }
   const slow = new Map();

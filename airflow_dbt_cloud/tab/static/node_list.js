@@ -33,7 +33,7 @@ export function NodeList({ picture: { run, nodes, path, slow }, onOpen }) {
 
 function remarkOn(nodes, path, run) {
   const taken = secondsOf(nodes, path);
-  const known = isTerminal(run.status) ? "are known here" : "have begun";
+  const known = isTerminal(run.status) ? "are known here, and all in run_results.json" : "have begun";
   const whole = run.seconds ? ` of ${duration(run.seconds)}` : "";
   return [
     nodes.total > nodes.count && `, of which ${count(nodes.count)} ${known}`,
@@ -49,7 +49,7 @@ function Tools({ nodes, path, filter, setFilter }) {
     if (!words.delete(word)) words.add(word);
     setFilter({ ...filter, [key]: words });
   };
-  return h("div", { className: "tools", role: "toolbar", "aria-label": "Filter nodes" },
+  return h("div", { className: "tools", role: "group", "aria-label": "Filter nodes" },
     h("input", {
       id: "dbt-cloud-search", type: "search", placeholder: "Search nodes", "aria-label": "Search nodes",
       value: filter.words, onChange: (event) => setFilter({ ...filter, words: event.target.value }),

@@ -1,19 +1,18 @@
 /** What is shown of a task: what is stored of its run and what is seen of it now, put together. */
 
 import { readRun } from "./answer.js";
-import { indexOf } from "./api.js";
 import { findCriticalPath } from "./critical_path.js";
-import { findSlow, runsBefore, usualDuration } from "./history.js";
+import { findSlow, usualDuration } from "./history.js";
 import { readProgress } from "./progress.js";
 import { isTerminal } from "./statuses.js";
 
 /** Return what there is to show; `run` and `nodes` may be null. */
-export function makePicture({ answer, live }, ids) {
-  const { task, history, failures } = answer;
+export function makePicture({ answer, live }) {
+  const { failures } = answer;
   const run = live ? runNow(live.run ?? answer.run ?? readRun({}), live.seenAt) : answer.run;
   const nodes = answer.nodes ?? (live ? progressOf(run, live) : null);
-  const mapIndex = Number(indexOf(ids));
-  const runs = runsBefore(history, { runId: ids.runId, mapIndex, tryNumber: task.tryNumber });
+  // The oldest first, as bars stand.
+  const runs = answer.history.toReversed();
   return {
     run,
     nodes,

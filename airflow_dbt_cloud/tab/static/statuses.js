@@ -28,7 +28,9 @@ const OF_RUNS = {
 };
 
 // Of an Airflow task whose run may still go, or is yet to be started.
-const GOING = new Set(["deferred", "queued", "restarting", "running", "scheduled", "up_for_reschedule"]);
+const GOING = new Set([
+  "", "deferred", "queued", "restarting", "running", "scheduled", "up_for_reschedule", "up_for_retry",
+]);
 
 /** The kind of a node's status, in dbt's word. */
 export function kindOfNode(status) {

@@ -34,9 +34,10 @@ const SHEET = `
   --dbt-failed: var(--chakra-colors-failed-solid, #e7000b);
   --dbt-failed-fg: var(--chakra-colors-failed-fg, #9f0712);
   --dbt-failed-bg: var(--chakra-colors-failed-subtle, #ffe2e2);
-  --dbt-warned: var(--chakra-colors-warning-solid, #e17100);
+  /* Darker than Airflow's, so that white letters can be read on them. */
+  --dbt-warned: color-mix(in srgb, var(--chakra-colors-warning-solid, #e17100) 78%, black);
   --dbt-warned-fg: var(--chakra-colors-warning-fg, #973c00);
-  --dbt-running: var(--chakra-colors-running-solid, #0092b8);
+  --dbt-running: color-mix(in srgb, var(--chakra-colors-running-solid, #0092b8) 82%, black);
   --dbt-skipped: var(--chakra-colors-skipped-solid, #e60076);
   --dbt-idle: var(--chakra-colors-queued-solid, #57534d);
   --dbt-mono: var(--chakra-fonts-mono, ui-monospace, Menlo, Consolas, monospace);

@@ -58,13 +58,13 @@ function Task({ ids, tryNumber }) {
   }, []);
   if (!known?.answer) return h(Sentence, { isBusy: !known?.trouble }, known?.trouble || "Loading…");
   if (!known.answer.isOurs) return h(Foreign, { others: known.answer.others });
-  return h(Run, { known, ids, zone });
+  return h(Run, { known, zone });
 }
 
-function Run({ known, ids, zone }) {
+function Run({ known, zone }) {
   const { answer, live, trouble, isLive } = known;
   const started = useMemo(() => performance.now(), [answer]);
-  const picture = useMemo(() => makePicture({ answer, live }, ids), [answer, live]);
+  const picture = useMemo(() => makePicture({ answer, live }), [answer, live]);
   const [opened, setOpened] = useState(null);
   useLayoutEffect(() => {
     // After uPlot, which draws in a microtask.

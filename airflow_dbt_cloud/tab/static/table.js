@@ -83,7 +83,7 @@ const Row = memo(({ place, row, nodes, hasSlow, hasRows, slow, isOnPath, isActiv
   const cell = (className, ...content) => h("div", { className, role: "gridcell" }, ...content);
   return h("div", {
     id: `dbt-cloud-row-${place}`, className: isActive ? "row active" : "row", role: "row",
-    "aria-rowindex": place + 2, "aria-haspopup": "dialog", style: { top: place * ROW_HEIGHT },
+    "aria-rowindex": place + 2, style: { top: place * ROW_HEIGHT },
     onClick: () => onOpen(nodes.ids[row], row),
   },
     cell(`status ${nodes.kinds[row]}`, nodes.statuses[row]),

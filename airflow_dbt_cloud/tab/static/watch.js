@@ -56,7 +56,7 @@ export class Watch {
       isFinal = error.isFinal ?? false;
     }
     const { answer } = this.#known;
-    this.#known.isLive = !isFinal && (answer === null || isFollowed(answer));
+    this.#known.isLive = !isFinal && (answer === null || isFollowed(this.#known));
     if (this.#known.isLive && !this.#abort.signal.aborted) {
       this.#timer = setTimeout(() => this.#whenSeen(), INTERVAL);
     }
@@ -75,10 +75,9 @@ export class Watch {
     }
     this.#turns += 1;
     const { run } = this.#known.answer, isOver = run !== null && isTerminal(run.status);
-    if (isOver || !isFollowed(this.#known.answer)) {
-      this.#known.live = null;
-      return;
-    }
+    // It tells more than what was seen before.
+    if (isOver) this.#known.live = null;
+    if (isOver || !isFollowed(this.#known)) return;
     // What is stored need not wait for dbt Cloud.
     if (!answer) this.#say();
     this.#known.live = await this.#askLive();
@@ -106,6 +105,10 @@ export class Watch {
   }
 }
 
-function isFollowed({ isOurs, task }) {
-  return isOurs && isGoing(task.state);
+// The task goes on, or has left a run behind that does.
+function isFollowed({ answer: { isOurs, task, run }, live }) {
+  if (!isOurs || !task.isLastTry) return false;
+  if (isGoing(task.state)) return true;
+  const isOpen = Boolean(run?.id) && !isTerminal(run.status);
+  return isOpen && (live === null || (live.run !== null && !isTerminal(live.run.status)));
 }
