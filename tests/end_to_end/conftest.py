@@ -207,7 +207,8 @@ def stack(tmp_path_factory):
         yield stack
 
 
-@pytest.fixture(scope="session")
+# Not for longer: while it is driven, no other event loop can run in this thread.
+@pytest.fixture(scope="module")
 def browser():
     """Start a browser."""
     with chromium() as browser:

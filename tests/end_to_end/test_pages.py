@@ -5,6 +5,7 @@ import json
 import re
 import zlib
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import expect
@@ -130,7 +131,7 @@ def test_success(visit, stack, runs, success):
     expect(earlier).to_have_count(2)
     photograph(page, "tab-success")
     earlier.last.click()
-    expect(page).to_have_url(re.compile(re.escape(task_path(runs.failed, "build"))))
+    page.wait_for_url(lambda url: unquote(task_path(runs.failed, "build")) in unquote(url))
     expect(page.get_by_role("link", name="dbt", exact=True)).to_be_visible()
 
 
@@ -258,6 +259,7 @@ def test_mapped_tasks(visit, mixed):
     person = visit()
     page = person.open_task(mixed, "mapped", map_index=1)
     expect(status(page)).to_have_text("Success")
+    page.locator("#dbt-cloud-search").fill("route_performance")
     expect(page.locator("#dbt-cloud-nodes-table")).to_contain_text("route_performance")
     page = person.open_task(mixed, "mapped", map_index=0)
     expect(status(page)).to_have_text(re.compile("Queued|Starting|Running"))
