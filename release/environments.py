@@ -18,7 +18,8 @@ def build(folder: Path) -> tuple[Path, Path]:
     :param folder: where to; what is there is removed.
     :return: the sdist, the wheel.
     """
-    run(*UV, "build", "--quiet", "--clear", "--out-dir", str(folder), str(ROOT))
+    options = ["--quiet", "--clear", "--build-constraints", "constraints.txt", "--out-dir", str(folder)]
+    run(*UV, "build", *options, str(ROOT))
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return sdist, wheel
 
