@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
 EXAMPLES ?= 2000
+COMBINATIONS ?=
+TAG ?=
 # Hundreds of processes import the same modules: none compiles what another one has.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast fuzz chaos screenshots tab-speed lint format docs constraints clean
+.PHONY: help demo test test-fast test-matrix release-check fuzz chaos screenshots tab-speed lint format docs constraints clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +25,12 @@ test: lint ## everything: lint, types, layers, unit and end-to-end tests
 
 test-fast: $(VENV)/.installed ## the unit tests only
 	$(BIN)/python -m pytest -m "not slow"
+
+test-matrix: $(VENV)/.installed ## the unit tests on the built wheel, with the oldest and the newest it may meet
+	$(BIN)/python -m release.matrix $(COMBINATIONS)
+
+release-check: $(VENV)/.installed ## build, check, install into a bare Airflow, and run jobs there
+	$(BIN)/python -m release.check $(TAG)
 
 fuzz: $(VENV)/.installed ## EXAMPLES=2000 odd answers to each question, other ones each time
 	FUZZ=$(EXAMPLES) $(BIN)/python -m pytest --numprocesses 2 --timeout 3600 tests/test_fuzz.py tests/tab/test_fuzz.py
@@ -57,7 +65,8 @@ constraints: $(BIN)/uv ## pin today's versions of everything into constraints.tx
 		--upgrade --no-emit-index-url --custom-compile-command "make constraints" -o constraints.txt
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .demo docs/_build .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .demo .matrix .release dist docs/_build
+	rm -rf .mypy_cache .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("Python 3.11 or later is needed, $(PYTHON) is %d.%d: call make PYTHON=..." % v)'

@@ -1,3 +1,3 @@
 """Run dbt Cloud jobs from Apache Airflow and trust the result."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -24,6 +24,8 @@ class DbtCloud(Process):
     :param project: the dbt project's folder.
     :param state: a folder for what it keeps.
     :param environment: further environment variables; those called `DBT_*` reach dbt.
+    :param options: further options of its command line.
+    :param python: the interpreter of the environment that has the extra `local`; by default this one.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class DbtCloud(Process):
         port: int = 0,
         environment: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
+        python: str = sys.executable,
     ) -> None:
-        command = [sys.executable, "-m", "airflow_dbt_cloud.local", "--project", str(project)]
+        command = [python, "-m", "airflow_dbt_cloud.local", "--project", str(project)]
         command += ["--state", str(state), "--port", str(port), "--token", TOKEN, *options]
         self.account_id = 70403103922125
         super().__init__("the local dbt Cloud", command, env={**os.environ, **(environment or {})}, log=log)

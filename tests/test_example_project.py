@@ -310,6 +310,7 @@ class TestDag:
         """Without the warehouse's path the task fails for good, and says which variable to set."""
         from airflow.sdk.exceptions import AirflowFailException
 
+        pytest.importorskip("duckdb", reason="the extra local is not installed")
         monkeypatch.delenv("FERRY_WAREHOUSE", raising=False)
         with pytest.raises(AirflowFailException, match="FERRY_WAREHOUSE"):
             dag.get_task("brief").python_callable()

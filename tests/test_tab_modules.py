@@ -1,6 +1,7 @@
 """The tab's modules for the browser: their own tests, and what holds for all of them."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -8,19 +9,27 @@ from pathlib import Path
 
 import pytest
 
+import airflow_dbt_cloud
+
 ROOT = Path(__file__).parents[1]
-STATIC = ROOT / "airflow_dbt_cloud" / "tab" / "static"
+PACKAGE = Path(airflow_dbt_cloud.__file__).parent
+STATIC = PACKAGE / "tab" / "static"
 MODULES = sorted(STATIC.glob("*.js"))
+MISSING = "There is no node on this machine (20 or later is needed): the tab's modules are not tested."
 IMPORT = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["']([^"']+)["']""")
 
 assert MODULES
 
 
-def test_modules():
+def test_modules(tmp_path):
     """What can be tested without a browser is tested by node's own test runner."""
     node = shutil.which("node")
-    assert node, "There is no node. Install Node.js 20 or later: the tab's modules are tested with it."
-    files = sorted(str(path) for path in (ROOT / "tests" / "tab").glob("*.test.mjs"))
+    if node is None:
+        pytest.fail(MISSING) if os.environ.get("CI") else pytest.skip(MISSING)
+    # They import the modules as their neighbours in a checkout; a wheel has these elsewhere.
+    (tmp_path / "airflow_dbt_cloud").symlink_to(PACKAGE)
+    folder = shutil.copytree(ROOT / "tests" / "tab", tmp_path / "tests" / "tab")
+    files = sorted(str(path) for path in folder.glob("*.test.mjs"))
     assert files
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -832,6 +832,7 @@ class Child(TaskInstance):
 @pytest.fixture
 def cause_with_parent(cloud):
     """Return a function that runs a task for OpenLineage, and returns its run's cause."""
+    pytest.importorskip("airflow.providers.openlineage", reason="the extra openlineage is not installed")
 
     def run_it(task_id="build", *, wish=True, **parameters):
         started = cloud.post(f"{ACCOUNT}/jobs/5/run/", json=envelope(STARTED))
