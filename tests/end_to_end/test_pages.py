@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from demo.processes import free_port, wait_until
 
-from .browser import PICTURES, photograph, task_path
+from .browser import photograph, task_path
 from .scenes import PATIENCE, Job, store_xcom
 
 # Two processors may have two Airflows to run, and fixtures count.
@@ -223,8 +223,6 @@ def test_live(visit, stack):
     expect(page.locator("#dbt-cloud-steps")).to_contain_text(some, timeout=LIVE_FOR)
     expect(page.locator("#dbt-cloud-timeline canvas")).to_be_visible()
     expect(page.locator("#dbt-cloud-nodes-table .body [role=row]").first).to_be_visible()
-    # Whoever takes pictures wants more than the first nodes.
-    page.wait_for_timeout(10_000 if PICTURES else 0)
     photograph(page, "tab-live")
     page.get_by_text("Console", exact=True).click()
     expect(page.locator("#dbt-cloud-console pre")).to_contain_text("Running with dbt=1.11")
