@@ -73,6 +73,8 @@ class _Inspector(cst.CSTVisitor):
             self._change(
                 node, "DbtCloudJobRunException takes the run, and no message: raise an error of your own"
             )
+        elif self._is_mapping(node):
+            self._read_wishes(node, _keywords(node))
         elif isinstance(node.func, cst.Attribute) and self._names.is_hook(node.func.value):
             self._read_method(node, node.func.attr.value)
 
@@ -125,6 +127,14 @@ class _Inspector(cst.CSTVisitor):
             self._change(
                 node, "hook_params takes no retry_args: write retry_limit and retry_delay, which are numbers"
             )
+        self._read_wishes(
+            node,
+            {
+                _text(element.key): element.value
+                for element in node.elements
+                if isinstance(element, cst.DictElement)
+            },
+        )
 
     def visit_SimpleString(self, node: cst.SimpleString) -> None:
         self._read_string(node, node.raw_value)
@@ -134,15 +144,19 @@ class _Inspector(cst.CSTVisitor):
 
     def _read_operator(self, node: cst.Call, name: str) -> None:
         arguments = _keywords(node)
+        self._read_wishes(node, arguments)
+        if name == "DbtCloudListJobRunsOperator":
+            self._read_listing(node, arguments)
+
+    def _read_wishes(self, node: cst.CSTNode, arguments: dict[str, cst.BaseExpression]) -> None:
         for wish, sentence in WISHES.items():
             if wish in arguments and not _is_name(arguments[wish], "False"):
                 self._look(arguments[wish], f"{wish} {sentence}")
-        for unknown in sorted(_keys(arguments.get("additional_run_config")) - RUN_FIELDS):
+        fields = set[str]().union(*map(_keys, _alternatives(arguments.get("additional_run_config"))))
+        for unknown in sorted(fields - RUN_FIELDS):
             self._change(
                 node, f"additional_run_config takes no {unknown}, only what overrides a field of the job"
             )
-        if name == "DbtCloudListJobRunsOperator":
-            self._read_listing(node, arguments)
 
     def _read_listing(self, node: cst.Call, arguments: dict[str, cst.BaseExpression]) -> None:
         for unknown in sorted(_items(arguments.get("include_related")) - RELATED):
@@ -181,6 +195,13 @@ class _Inspector(cst.CSTVisitor):
         here = f"write {here}" if here else "name what it stands for here"
         self._change(node, f"a string names the official provider: {here}")
 
+    def _is_mapping(self, node: cst.Call) -> bool:
+        """Whether this is `X.partial(…).expand(…)` of an operator."""
+        if not isinstance(node.func, cst.Attribute) or not isinstance(node.func.value, cst.Call):
+            return False
+        name = self._names.official(node.func.value.func)
+        return name.endswith(".partial") and name.removesuffix(".partial") in OPERATORS
+
     def _is_hook_call(self, node: cst.Call) -> bool:
         return isinstance(node.func, cst.Attribute) and self._names.is_hook(node.func.value)
 
@@ -218,7 +239,7 @@ def _own_attributes(node: cst.ClassDef) -> set[str]:
 
 
 def _alternatives(node: cst.BaseExpression | None) -> Iterator[cst.BaseExpression]:
-    if isinstance(node, cst.Tuple):
+    if isinstance(node, cst.Tuple | cst.List):
         yield from (element.value for element in node.elements)
     elif node is not None:
         yield node

@@ -259,6 +259,26 @@ def test_retry_args(source):
     assert "takes no retry_args: write retry_limit and retry_delay" in said(migrate((HOOK + source).encode()))
 
 
+RUN_JOB = "from airflow.providers.dbt.cloud.operators.dbt import DbtCloudRunJobOperator as Run\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Run(task_id='x', retry_from_failure=True, additional_run_config={'threads': 1})\n",
+        "Run.partial(task_id='x', retry_from_failure=True).expand(additional_run_config=[{'threads': 1}])\n",
+        "Run.partial(task_id='x').expand_kwargs([GIVEN])\n",
+        "DAG('x', default_args={'retry_from_failure': True, 'additional_run_config': {'threads': 1}})\n",
+    ],
+)
+def test_mapped_and_default(source):
+    """Parameters are read wherever they are given: to a task, to a mapped one, to all of a DAG."""
+    given = "{'retry_from_failure': True, 'additional_run_config': {'threads': 1}}"
+    told = said(migrate((RUN_JOB + source.replace("GIVEN", given)).encode()))
+    assert told.count("retry_from_failure repeats what failed in the run of the task's own try") == 1
+    assert told.count("additional_run_config takes no threads") == 1
+
+
 @pytest.mark.parametrize("sample", NAMES)
 def test_lines_of_the_result(sample):
     """Every finding is at the same place of the file, before and after."""

@@ -253,3 +253,19 @@ def test_a_connection_that_is_gone():
         look(Subject(7, "nowhere"))
     with pytest.raises(DbtCloudConfigurationError):
         look(Subject(0, "dbt_cloud_default", 0))
+
+
+@pytest.mark.usefixtures("_schema")
+def test_a_stored_connection(cloud, monkeypatch):
+    """A connection that was saved in the form, with empty fields in its extra, is read where the tab is."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+
+    # As Airflow's API server says of itself.
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    extra = dict.fromkeys(("timeout_seconds", "proxies", "ca_bundle", "allow_http"))
+    fields = {"host": HOST, "login": "42", "password": TOKEN, "port": 0, "extra": json.dumps(extra)}
+    with create_session(scoped=False) as session:
+        session.add(Connection("stored", "dbt_cloud", **fields))
+    serve(cloud)
+    assert look(replace(SUBJECT, conn_id="stored")).run["status"] == "Running"
