@@ -19,10 +19,20 @@ from airflow_dbt_cloud.parameters import parse_id
 from airflow_dbt_cloud.triggers import DbtCloudRunJobTrigger, RunEvent
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
     from airflow_dbt_cloud.hooks import DbtCloudHook
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["TROUBLE", "defer_arguments", "end_overdue", "look_once", "read_event_alone"]
+__all__ = [
+    "TROUBLE",
+    "defer_arguments",
+    "end_overdue",
+    "execution_deadline",
+    "look_once",
+    "read_event_alone",
+]
 
 # Airflow ends a deferral by itself this many seconds after our deadline, in case no triggerer is up to do it.
 BACKSTOP = 600.0
@@ -30,6 +40,13 @@ BACKSTOP = 600.0
 LONGEST = timedelta(days=3650).total_seconds()
 # What keeps a task from talking to dbt Cloud, be it on the way there or on the way to the connection.
 TROUBLE = (DbtCloudError, AirflowException, AirflowRuntimeError)
+
+
+def execution_deadline(task: BaseOperator, ti: RuntimeTaskInstanceProtocol) -> float | None:
+    """Return when `execution_timeout` is over, which counts from the try's start: seconds since the epoch."""
+    if task.execution_timeout is None or ti.start_date is None:
+        return None
+    return (ti.start_date + task.execution_timeout).timestamp()
 
 
 def look_once(hook: DbtCloudHook, run: Run, log: Log) -> Run:
@@ -73,13 +90,15 @@ def defer_arguments(
     return {"trigger": trigger, "method_name": "execute_complete", "timeout": timeout}
 
 
-def read_event_alone(hook: DbtCloudHook, run_id: object, *, is_execution_timeout: bool) -> RunEvent:
+def read_event_alone(hook: DbtCloudHook, run_id: object, execution_deadline: float | None) -> RunEvent:
     """
     Return what the trigger would have told, had there been a triggerer at the deadline.
 
+    :param execution_deadline: when the task's `execution_timeout` is over, in seconds since the epoch.
     :raises DbtCloudConfigurationError: the run id is none.
     """
     run_id = parse_id("the run's id", run_id)
+    is_execution_timeout = execution_deadline is not None and time.time() >= execution_deadline
     over = "execution_timeout" if is_execution_timeout else "timeout"
     message = f"the task's {over} is over, and no triggerer was up to see it"
     run = Run(id=run_id, status=0)

@@ -4,19 +4,19 @@ What can go wrong, by meaning.
 ::
 
     DbtCloudError
-    ├── DbtCloudConfigurationError     a parameter or the connection is wrong; nothing was sent
+    ├── DbtCloudConfigurationError     a parameter or the connection is wrong, and asking again is useless
     ├── DbtCloudApiError               an answer that we dislike
     │   ├── DbtCloudInvalidRequest     4xx: the request is refused, and would be again
     │   ├── DbtCloudUnauthorized       401, 403: the token is refused
     │   ├── DbtCloudNotFound           404: not there, or not visible to this token
     │   ├── DbtCloudRedirected         3xx: the host is not the account's access URL
     │   ├── DbtCloudRateLimited        429
-    │   └── DbtCloudServerError        408, 5xx, and what is no answer of dbt Cloud's at all
+    │   └── DbtCloudServerError        408, 5xx, and a 2xx that is not dbt Cloud's JSON
     ├── DbtCloudUnreachable            no answer
     │   └── DbtCloudAnswerTooLong      more of an answer than anybody reads
     ├── DbtCloudStartUnconfirmed       nobody knows whether a run was started
-    ├── DbtCloudSuperseded             a later try of the task is at work; no run was started
-    ├── DbtCloudJobBusy                another run of the job goes, and the task wants none; likewise
+    ├── DbtCloudSuperseded             a later try of the task is at work; this one starts no more
+    ├── DbtCloudJobBusy                another run of the job goes, and the task wants none: none was started
     └── DbtCloudJobRunException        the run did not end well, or we cannot say how it ended
         ├── DbtCloudRunFailed          dbt Cloud says Error
         │   ├── DbtCloudTestsFailed        only tests failed: the data are not as they should be
@@ -26,8 +26,9 @@ What can go wrong, by meaning.
         ├── DbtCloudWaitInterrupted    the process that waits has to end
         └── DbtCloudLostTrack          nobody could tell us for too long; the run may go on
 
-"No answer" and "an answer that we dislike" are two branches, because only the first kind leaves open whether
-a request took effect. Every error can be pickled, and none holds the token.
+"No answer" and "an answer that we dislike" are two branches. After the first, unless `may_have_arrived` is
+False, and after a DbtCloudServerError the request may have taken effect all the same; after every other
+answer it has not. Every error can be pickled, and none holds the token.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ class DbtCloudJobBusy(DbtCloudError):
         others = f" and {self.count - 1} more" if self.count > 1 else ""
         return (
             f"dbt Cloud job {self.run.job_id} has run {self.run.id}{others} going; no run was started, "
-            f"as if_job_running says. {self.run.href}"
+            f"as if_job_running says; with if_job_running='queue' one would wait its turn. {self.run.href}"
         ).rstrip()
 
 

@@ -3,6 +3,11 @@ The hook: from an Airflow connection to dbt Cloud, and the verbs that a task nee
 
 Every verb takes ids as numbers or strings of digits, as templates give them, and returns values
 (`airflow_dbt_cloud.models`), never HTTP responses.
+
+Unless a verb says more, it raises `DbtCloudConfigurationError` for an id or a filter that is none and for a
+connection that cannot be used, `AirflowNotFoundException` if there is no connection, `DbtCloudApiError` (by
+its meaning, such as `DbtCloudNotFound`) if dbt Cloud refuses, and `DbtCloudUnreachable` if it does not
+answer within two minutes.
 """
 
 from __future__ import annotations
@@ -213,18 +218,20 @@ class DbtCloudHook(BaseHook):
         """
         Wait until a run has ended well, and return it.
 
-        :param check_interval: seconds between two questions.
-        :param timeout: seconds after which to stop waiting; the run goes on.
+        :param check_interval: seconds between two questions (default 60, whatever [dbt_cloud] says).
+        :param timeout: seconds after which to stop waiting (default 7 days); the run goes on.
         :raises DbtCloudRunFailed: the run failed.
         :raises DbtCloudRunCancelled: the run was cancelled.
         :raises DbtCloudWaitTimeout: it had not ended in time.
-        :raises DbtCloudLostTrack: for twelve hours nobody could tell.
+        :raises DbtCloudLostTrack: for twelve hours nobody could tell, whatever [dbt_cloud] says.
+        :raises DbtCloudConfigurationError: the connection has come to lead elsewhere; the run goes on.
         """
         from airflow_dbt_cloud.waiting import Watch
 
         interval = parse_seconds("check_interval", check_interval)
         end_time = time.time() + parse_seconds("timeout", timeout)
-        run = Run(id=parse_id("run_id", run_id), status=DbtCloudJobRunStatus.QUEUED)
+        # Not seen yet.
+        run = Run(id=parse_id("run_id", run_id), status=0)
         watch = Watch(run, end_time=end_time, log=self.log)
         run = self.follow(watch, check_interval=interval, pause=self.sleep)
         run.raise_for_status()

@@ -17,7 +17,7 @@ class DbtCloudJobRunLink(BaseOperatorLink):
     """
     Link to the run in dbt Cloud.
 
-    The operator writes it as soon as the run is started. Airflow asks for it again whenever the
+    Operator and sensor write it as soon as the run is known. Airflow asks for it again whenever the
     task's process ends, and writes what it gets: it must never get less than there was.
     """
 

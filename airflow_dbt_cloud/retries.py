@@ -8,7 +8,7 @@ no answer, and it did not arrive       again           again
 no answer, and it may have arrived     again           never
 more of an answer than is read         never           never
 429                                    again           again
-408, 5xx, no answer of dbt Cloud's     again           never
+408, 5xx, a 2xx that is not JSON        again           never
 refused because the queue is full      never           again
 every other 3xx and 4xx                never           never
 =====================================  ==============  ==================

@@ -52,24 +52,28 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
     Whatever keeps the run from being seen is waited out. The sensor never cancels a run. `poke_interval`,
     `timeout`, `mode`, `soft_fail` and `never_fail` mean what they mean for every sensor; a sensor that defers
-    has a `poke_interval` of 5 s if none is given.
+    has a `poke_interval` of 5 s if none is given. Returns the run's id. The URL is in the XCom `job_run_url`
+    and behind the button "dbt Cloud run" as soon as the run was seen, a summary in `dbt_cloud_run` when it
+    has ended.
 
     :param run_id: the run, a number or a string of digits (templated).
     :param dbt_cloud_conn_id: the connection (templated).
     :param account_id: beats the account id of the connection (templated).
     :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
         default_deferrable`).
-    :param stream_logs: whether the log shows what the run's steps write (default False), 2,000 lines at most:
-        while the run goes, or when it has ended if `mode` is `reschedule`. In the triggerer it costs a
-        request every 15 s. A table of the nodes is shown in any case.
+    :param stream_logs: whether the log shows what the run's steps write (default False), 2,000 lines or
+        1 MiB at most: while the run goes, or when it has ended if `mode` is `reschedule`. In the triggerer it
+        costs a request every 15 s. A table of the nodes is shown in any case.
     :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
         `DbtCloudHook`.
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong.
     :raises DbtCloudRunFailed: the run failed.
     :raises DbtCloudRunCancelled: the run was cancelled.
-    :raises DbtCloudLostTrack: for twelve hours nobody could tell how the run is; not if `mode` is
-        `reschedule`, where no poke knows of the one before.
+    :raises DbtCloudLostTrack: for `[dbt_cloud] lost_track_after` seconds (default 12 hours) nobody could tell
+        how the run is; not if `mode` is `reschedule`, where no poke knows of the one before.
     :raises AirflowSensorTimeout: `timeout` is over.
+    :raises AirflowTaskTimeout: `execution_timeout` is over.
+    :raises AirflowSkipException: instead of these, as `soft_fail` and `never_fail` say.
     """
 
     template_fields: Sequence[str] = ("dbt_cloud_conn_id", "run_id", "account_id")
@@ -89,6 +93,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     ) -> None:
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        deferrable = parse_flag("deferrable", deferrable)
         # What a DAG says for all of its tasks comes in here, too, and counts as given.
         if deferrable and "poke_interval" not in (kwargs.get("default_args") or {}):
             kwargs.setdefault("poke_interval", DEFERRED_POKE_INTERVAL)
@@ -140,7 +145,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             if not self.deferrable:
                 super().execute(context)
             elif not self.poke(context):
-                self._defer()
+                self._defer(context)
         return run_id
 
     def execute_complete(self, context: Context, event: Any = None) -> int:
@@ -151,14 +156,15 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
-        from airflow_dbt_cloud.deferral import read_event_alone
+        from airflow_dbt_cloud.deferral import execution_deadline, read_event_alone
 
         with self._softly():
             try:
                 # Not the base sensor's: it would give up without the last question.
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
             except TaskDeferralTimeout:
-                event = read_event_alone(self._make_hook(), self.run_id, is_execution_timeout=False)
+                deadline = execution_deadline(self, context["ti"])
+                event = read_event_alone(self._make_hook(), self.run_id, deadline)
                 return self._conclude(event, context)
 
     def on_kill(self) -> None:
@@ -168,18 +174,16 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
             raise TellingCutShort
 
-    def _defer(self) -> None:
-        from airflow_dbt_cloud.deferral import defer_arguments
+    def _defer(self, context: Context) -> None:
+        from airflow_dbt_cloud.deferral import defer_arguments, execution_deadline
 
         run = self._watch.run if self._watch else Run(id=parse_id("run_id", self.run_id), status=0)
-        now = time.time()
-        limit = self.execution_timeout
         arguments = defer_arguments(
             self._make_hook(),
             run,
             interval=max(1.0, self.poke_interval),
-            end_time=now + self.timeout,
-            execution_deadline=now + limit.total_seconds() if limit else None,
+            end_time=time.time() + self.timeout,
+            execution_deadline=execution_deadline(self, context["ti"]),
             cancel_on_kill=False,
             stream_logs=self.stream_logs,
         )
@@ -191,14 +195,13 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             self._push_url(event.href, context)
         run = event.to_run()
         self._console = self._make_console(run, event.shown)
-        if event.outcome == "ended" and run.is_terminal:
-            self._judge(run, context)
-            return run.id
-        try:
-            event.raise_for_outcome()
-        except DbtCloudWaitTimeout as error:
-            raise AirflowSensorTimeout(str(error)) from error
-        return event.run_id
+        if not (event.outcome == "ended" and run.is_terminal):
+            try:
+                event.raise_for_outcome()
+            except DbtCloudWaitTimeout as error:
+                raise AirflowSensorTimeout(str(error)) from error
+        self._judge(run, context)
+        return run.id
 
     def _judge(self, run: Run, context: Context) -> None:
         """Tell what the run did, and raise if it did not succeed."""

@@ -21,6 +21,8 @@ HOST = "https://ab123.us1.dbt.com"
 RUN = f"{HOST}/api/v2/accounts/42/runs/7/"
 URL = f"{HOST}/deploy/42/projects/3/runs/7/"
 NOW = 1_800_000_000.0
+# Deadlines.
+PASSED, AHEAD = 0.0, 1e12
 ADA = {"cancellation": {"actor": {"id": "1", "type": "user", "name": "Ada"}}}
 
 log = logging.getLogger("task")
@@ -177,23 +179,23 @@ def test_cancel_without_a_connection(hook, monkeypatch, caplog):
 def test_ended_unseen(cloud, hook, status):
     """A run that has ended while no triggerer was up has ended in time, and tells what dbt Cloud says."""
     cloud.get(RUN, json=row(status, status_message="All is said."))
-    event = read_event_alone(hook, 7, is_execution_timeout=True)
+    event = read_event_alone(hook, 7, PASSED)
     assert event == RunEvent(outcome="ended", run_id=7, status=status, message="All is said.", href=URL)
 
 
 def test_ended_unseen_without_words(cloud, hook):
     """No words are put into dbt Cloud's mouth."""
     cloud.get(RUN, json=row(20))
-    assert read_event_alone(hook, 7, is_execution_timeout=False).message == ""
+    assert read_event_alone(hook, 7, None).message == ""
 
 
 @pytest.mark.parametrize(
-    ("is_execution_timeout", "outcome"), [(True, "execution_timeout"), (False, "timeout")]
+    ("deadline", "outcome"), [(PASSED, "execution_timeout"), (AHEAD, "timeout"), (None, "timeout")]
 )
-def test_over_unseen(cloud, hook, is_execution_timeout, outcome):
+def test_over_unseen(cloud, hook, deadline, outcome):
     """A run that goes on at a deadline that nobody watched is out of time, whatever its own message says."""
     cloud.get(RUN, json=row(3, status_message="Installing packages"))
-    event = read_event_alone(hook, 7, is_execution_timeout=is_execution_timeout)
+    event = read_event_alone(hook, 7, deadline)
     assert (event.outcome, event.run_id, event.href) == (outcome, 7, URL)
     assert "no triggerer" in event.message
     assert "Installing" not in event.message
@@ -203,7 +205,7 @@ def test_over_unseen(cloud, hook, is_execution_timeout, outcome):
 def test_last_question_in_vain(cloud, hook, trouble):
     """If the last question fails the time is over all the same, and the message says why."""
     cloud.get(RUN, **trouble)
-    event = read_event_alone(hook, 7, is_execution_timeout=True)
+    event = read_event_alone(hook, 7, PASSED)
     assert (event.outcome, event.run_id) == ("execution_timeout", 7)
     assert "dbt Cloud" in event.message
 
@@ -211,7 +213,7 @@ def test_last_question_in_vain(cloud, hook, trouble):
 def test_last_question_without_a_connection(hook, monkeypatch):
     """If the connection is gone the time is over all the same."""
     monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
-    event = read_event_alone(hook, 7, is_execution_timeout=False)
+    event = read_event_alone(hook, 7, None)
     assert event.outcome == "timeout"
     assert "dbt_cloud_default" in event.message
 
@@ -220,4 +222,4 @@ def test_last_question_without_a_connection(hook, monkeypatch):
 def test_no_run_to_ask_for(hook, run_id):
     """A run id that is lost is an error that says what there was instead."""
     with pytest.raises(DbtCloudConfigurationError, match="must be a number"):
-        read_event_alone(hook, run_id, is_execution_timeout=False)
+        read_event_alone(hook, run_id, None)

@@ -69,7 +69,7 @@ def test_one_except_catches_all(error):
 
 
 def test_no_answer_is_no_answer_that_we_dislike():
-    """The two branches are apart, because only one leaves open whether a request took effect."""
+    """What was not answered is no kind of what was, and how a run ended is neither."""
     assert not issubclass(errors.DbtCloudUnreachable, errors.DbtCloudApiError)
     assert not issubclass(errors.DbtCloudJobRunException, errors.DbtCloudApiError)
 

@@ -534,6 +534,14 @@ def test_no_triggerer_and_no_end(cloud, leniency, seen):
         resume(sensor(deferrable=True, **leniency), reason="Trigger timeout")
 
 
+def test_no_triggerer_at_the_execution_timeout(cloud):
+    """An execution_timeout that passed while no triggerer was up is one, which Airflow may retry."""
+    becomes(cloud, 3)
+    task = sensor(deferrable=True, execution_timeout=timedelta(minutes=30), timeout=7200)
+    with freeze_time(NOW + timedelta(minutes=40)), pytest.raises(AirflowTaskTimeout, match="no triggerer"):
+        resume(task, reason="Trigger timeout")
+
+
 @pytest.mark.parametrize("leniency", [PLAIN, SOFT, NEVER])
 def test_trigger_failed(leniency):
     """A trigger that failed is Airflow's own error, or skips the task."""

@@ -35,11 +35,12 @@ class DbtCloudGetJobRunArtifactOperator(BaseOperator):
     :param job_id: instead of `run_id`, a job: the latest run of it that left artifacts is meant (templated).
     :param path: the artifact's path below dbt's target folder: `manifest.json`, `run_results.json`,
         `compiled/ferry/models/ports.sql` (templated).
-    :param step: the index of the run's step that wrote it, from 1; default the last one that did (templated).
+    :param step: the index of the run's step that wrote it, from 1, only with `run_id`; default the last one
+        that did (templated).
     :param output_file_name: where to save it: a path on the worker, or a URL that Airflow's
         `ObjectStoragePath` takes, `s3://my_connection@bucket/manifest.json`. Folders are created, and a file
-        that is there is replaced. Default `<run_id>_<path>` in the working directory, with dashes instead of
-        slashes (templated).
+        that is there is replaced. Default `<run_id>_<path>`, or `<job_id>_<path>`, in the working directory,
+        with dashes instead of slashes (templated).
     :param dbt_cloud_conn_id: the connection (templated).
     :param account_id: beats the account id of the connection (templated).
     :param hook_params: numbers for the hook: `timeout_seconds`, `retry_limit`, `retry_delay`; see
@@ -47,6 +48,8 @@ class DbtCloudGetJobRunArtifactOperator(BaseOperator):
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong; when the DAG is parsed, if it
         can be told by then.
     :raises DbtCloudNotFound: there is no such artifact, or the run has not ended.
+    :raises DbtCloudUnreachable: dbt Cloud does not answer, or the download broke off each time.
+    :raises DbtCloudApiError: any other answer that we dislike.
     """
 
     template_fields: Sequence[str] = (

@@ -86,7 +86,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     `execution_timeout` is over, the run is cancelled. If a worker, a triggerer or the network dies, the run
     goes on, and the next try resumes it: it finds it by a marker at the end of the run's cause. A task that
     is cleared starts anew. Returns the run's id. As soon as the run is started its id and URL are in the
-    XComs `job_run_id` and `job_run_url`, and behind the button "dbt Cloud run".
+    XComs `job_run_id` and `job_run_url`, and behind the button "dbt Cloud run"; when it has ended, a summary
+    is in `dbt_cloud_run`.
 
     :param dbt_cloud_conn_id: the connection (templated).
     :param job_id: the job, a number or a string of digits (templated).
@@ -95,8 +96,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param environment_name: see `project_name` (templated).
     :param job_name: see `project_name` (templated).
     :param account_id: beats the account id of the connection (templated).
-    :param trigger_reason: the run's cause, shown in dbt Cloud; ASCII without quotes, at most 200 characters
-        of it are kept, since the marker needs room; by default it names the task and the DAG (templated).
+    :param trigger_reason: the run's cause, shown in dbt Cloud; ASCII without quotes; some 220 characters of
+        it are kept beside the marker, 255 without one; by default it names the task and the DAG (templated).
     :param steps_override: dbt commands to run instead of the job's (templated).
     :param schema_override: schema to build in instead of the environment's (templated).
     :param git_branch: branch to check out (templated).
@@ -110,7 +111,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param github_pull_request_id: likewise (templated).
     :param gitlab_merge_request_id: likewise (templated).
     :param non_native_pull_request_id: likewise (templated).
-    :param additional_run_config: more fields of the start request, by dbt Cloud's names (templated).
+    :param additional_run_config: the same fields of the start request as a dict, by dbt Cloud's names; one
+        that dbt Cloud does not have, or that is also given as a parameter, is an error (templated).
     :param wait_for_termination: False ends the task as soon as the run is started.
     :param durable: whether a retry looks for the run of an earlier try and takes it up (default: `[dbt_cloud]
         durable`, True). Without it every try starts a run of its own, a start whose answer is lost is an
@@ -121,23 +123,23 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param reuse_existing_run: True means `if_job_running="reuse"`.
     :param retry_from_failure: whether a retry lets dbt Cloud do again only what failed in the run of the try
         before, and what came after it, if dbt Cloud can; else, by default, and after a clear it starts a full
-        run.
+        run. Needs `durable`.
     :param cancel_on_kill: whether the run is cancelled when a person ends or clears the task, or its
         `execution_timeout` is over (default True).
     :param retry_on_cancel: False fails the task without a further try if its run is cancelled in dbt Cloud.
     :param emit_assets: whether Airflow gets an asset event for each model, seed and snapshot that dbt built
-        (default False); see `airflow_dbt_cloud.assets`.
+        (default False); see `airflow_dbt_cloud.assets`. Needs `wait_for_termination`.
     :param stream_logs: whether the log shows what the run's steps write while the run goes. By default a task
         that is deferred shows it when the run has ended: in the triggerer it costs a request every 15 s.
-        False shows none of it, but the table of nodes. 2,000 lines at most.
+        False shows none of it, but the table of nodes. 2,000 lines or 1 MiB at most.
     :param start_timeout: seconds within which the run must be looked for and started (default: `[dbt_cloud]
         start_timeout`, 15 minutes).
     :param check_interval: seconds between two questions whether the run has ended (default: `[dbt_cloud]
         check_interval`, 60).
     :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
         default_deferrable`).
-    :param timeout: seconds after which to stop waiting (default 7 days). The run goes on; `execution_timeout`
-        cancels it.
+    :param timeout: seconds after which to stop waiting, counted from the start of the wait (default 7 days).
+        The run goes on; `execution_timeout` cancels it.
     :param openlineage_inject_parent_job_info: whether the run's cause is not `trigger_reason` but JSON that
         names the task as OpenLineage's parent of the run (default: `[openlineage]
         spark_inject_parent_job_info`). The marker is its last member; what does not fit is left out, the
@@ -146,14 +148,22 @@ class DbtCloudRunJobOperator(BaseOperator):
         `DbtCloudHook`.
     :raises DbtCloudConfigurationError: a parameter or the connection is wrong; when the DAG is parsed, if it
         can be told by then.
-    :raises DbtCloudApiError: dbt Cloud refused the start.
+    :raises DbtCloudApiError: dbt Cloud refused the start, or what had to be asked before it. Without
+        `durable` a DbtCloudServerError also leaves open whether there is a run.
+    :raises DbtCloudUnreachable: dbt Cloud could not be asked in time; no run was started. Without `durable`
+        nobody knows if `may_have_arrived`.
     :raises DbtCloudStartUnconfirmed: nobody knows whether a run was started; a retry looks again.
-    :raises DbtCloudSuperseded: a later try of the task is at work; no run was started.
+    :raises DbtCloudSuperseded: a later try of the task is at work; this one starts no further run.
     :raises DbtCloudJobBusy: another run of the job goes, and `if_job_running` is `fail`.
+    :raises AirflowSkipException: another run of the job goes, and `if_job_running` is `skip`.
     :raises DbtCloudRunFailed: the run failed.
-    :raises DbtCloudRunCancelled: the run was cancelled in dbt Cloud.
+    :raises DbtCloudRunCancelled: the run was cancelled in dbt Cloud; AirflowFailException if
+        `retry_on_cancel` is False.
     :raises DbtCloudWaitTimeout: `timeout` is over.
-    :raises DbtCloudLostTrack: for twelve hours nobody could tell how the run is.
+    :raises AirflowTaskTimeout: `execution_timeout` is over.
+    :raises DbtCloudWaitInterrupted: Airflow ends the process; the run goes on unless a person ended the task.
+    :raises DbtCloudLostTrack: for `[dbt_cloud] lost_track_after` seconds (default 12 hours) nobody could tell
+        how the run is.
     """
 
     template_fields: Sequence[str] = (
@@ -319,12 +329,10 @@ class DbtCloudRunJobOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow_dbt_cloud.deferral import read_event_alone
+            from airflow_dbt_cloud.deferral import execution_deadline, read_event_alone
 
             run_id = _read_xcom(context["ti"], "job_run_id")
-            deadline = self._execution_deadline(context["ti"])
-            is_over = deadline is not None and time.time() >= deadline
-            event = read_event_alone(self._make_hook(), run_id, is_execution_timeout=is_over)
+            event = read_event_alone(self._make_hook(), run_id, execution_deadline(self, context["ti"]))
             return self._conclude(event, context)
 
     def on_kill(self) -> None:
@@ -429,14 +437,15 @@ class DbtCloudRunJobOperator(BaseOperator):
         """Take up the run of an earlier try, or start one; and tell Airflow at once which one it is."""
         from airflow_dbt_cloud.starting import Starting
 
-        client = hook.get_conn()
+        client, bound = hook.get_conn(), self.start_timeout or options.start_timeout()
+        deadline = time.monotonic() + bound
         is_durable = options.is_durable() if self.durable is None else self.durable
         if self.retry_from_failure and not is_durable:
             self.log.warning("retry_from_failure does nothing here, because [dbt_cloud] durable is off.")
         marker = make_marker(context) if is_durable else None
         starting = Starting(
             client=client,
-            job_id=self._find_job_id(client),
+            job_id=self._find_job_id(client.within(lambda: max(1.0, deadline - time.monotonic()))),
             request=self._make_request(context, marker),
             log=self.log,
             marker=marker,
@@ -445,7 +454,7 @@ class DbtCloudRunJobOperator(BaseOperator):
             if_job_running=self.if_job_running,
             retry_from_failure=self.retry_from_failure,
             cancel_on_kill=self.cancel_on_kill,
-            timeout=self.start_timeout or options.start_timeout(),
+            timeout=max(1.0, deadline - time.monotonic()),
             on_cancel=partial(metrics.count, metrics.RUNS_CANCELLED),
             sleep=attempt.pause,
         )
@@ -484,7 +493,7 @@ class DbtCloudRunJobOperator(BaseOperator):
 
     def _defer(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float) -> Run:
         """Hand the run over to a trigger, unless it has ended already."""
-        from airflow_dbt_cloud.deferral import defer_arguments, look_once
+        from airflow_dbt_cloud.deferral import defer_arguments, execution_deadline, look_once
 
         run = look_once(hook, taken.run, self.log)
         if not run.is_terminal:
@@ -493,18 +502,13 @@ class DbtCloudRunJobOperator(BaseOperator):
                 run,
                 interval=interval,
                 end_time=time.time() + self.timeout,
-                execution_deadline=self._execution_deadline(attempt.ti),
+                execution_deadline=execution_deadline(self, attempt.ti),
                 cancel_on_kill=taken.is_own and self.cancel_on_kill,
                 stream_logs=self.stream_logs is True,
             )
             attempt.confirm()
             self.defer(**arguments)
         return run
-
-    def _execution_deadline(self, ti: RuntimeTaskInstanceProtocol) -> float | None:
-        if self.execution_timeout is None or ti.start_date is None:
-            return None
-        return (ti.start_date + self.execution_timeout).timestamp()
 
     def _conclude(self, event: RunEvent, context: Context) -> int:
         from airflow_dbt_cloud.deferral import end_overdue
@@ -513,14 +517,13 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.run_url = event.href or None
         hook, run = self._make_hook(), event.to_run()
         self._console = self._make_console(run, event.shown)
-        if event.outcome == "ended" and run.is_terminal:
-            return self._finish(run, context, hook)
         if event.outcome == "execution_timeout":
             if self.cancel_on_kill and _read_xcom(context["ti"], IS_OWN) is True:
                 end_overdue(hook, run, self.log)
             self._tell(run, context, hook)
-        event.raise_for_outcome()
-        return run.id
+        if not (event.outcome == "ended" and run.is_terminal):
+            event.raise_for_outcome()
+        return self._finish(run, context, hook)
 
     def _finish(self, ended: Run, context: Context, hook: DbtCloudHook) -> int:
         """Tell what the run did, and judge it."""

@@ -3,5 +3,6 @@ The tab "dbt" on Airflow's page of a task instance: what Airflow's API server se
 
 `static` holds the pages' modules, which are served as they are. All else is the routes that they ask:
 `application` says what there is, `database` and `xcoms` read what tasks have stored, `document` puts it
-together, and `live` looks at a run that goes. The dbt Cloud token never leaves this process.
+together, `sight` looks at a run that goes, and `live` shares each look among all who watch. The dbt Cloud
+token never leaves this process.
 """

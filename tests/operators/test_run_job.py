@@ -1065,6 +1065,15 @@ def test_start_timeout(cloud, monkeypatch, parameters, option):
     assert asked.call_count == 1
 
 
+def test_start_timeout_of_names(cloud):
+    """What the job is named by is looked up within the same time."""
+    asked = cloud.get(f"{V3}/projects/", status=429, headers={"Retry-After": "6"})
+    names = {"project_name": "Ferry", "environment_name": "Production", "job_name": "Nightly"}
+    with pytest.raises(DbtCloudRateLimited):
+        run(operator(job_id=None, start_timeout=5, **names))
+    assert asked.call_count == 1
+
+
 def test_check_interval_of_the_platform(cloud, monkeypatch):
     """A task that does not say how often to ask asks as often as the platform team says."""
     monkeypatch.setenv("AIRFLOW__DBT_CLOUD__CHECK_INTERVAL", "17")
