@@ -1061,7 +1061,7 @@ def test_start_timeout(cloud, monkeypatch, parameters, option):
     monkeypatch.setenv("AIRFLOW__DBT_CLOUD__START_TIMEOUT", option)
     asked = cloud.post(f"{ACCOUNT}/jobs/5/run/", status=429, headers={"Retry-After": "6"})
     with pytest.raises(DbtCloudRateLimited):
-        run(operator(**parameters))
+        run(operator(hook_params={}, **parameters))
     assert asked.call_count == 1
 
 
@@ -1070,7 +1070,7 @@ def test_start_timeout_of_names(cloud):
     asked = cloud.get(f"{V3}/projects/", status=429, headers={"Retry-After": "6"})
     names = {"project_name": "Ferry", "environment_name": "Production", "job_name": "Nightly"}
     with pytest.raises(DbtCloudRateLimited):
-        run(operator(job_id=None, start_timeout=5, **names))
+        run(operator(job_id=None, start_timeout=5, hook_params={}, **names))
     assert asked.call_count == 1
 
 
