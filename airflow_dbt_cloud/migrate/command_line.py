@@ -35,7 +35,7 @@ imported. Below a folder only *.py is looked at; hidden folders, virtual environ
 """
 EPILOG = """\
 exit codes:
-  0   nothing is left to do
+  0   nothing imports the official provider any more
   1   there is something to rewrite (without --write), or something to change by hand
   2   a file could not be read, understood or written; the others are done
 """
