@@ -72,7 +72,8 @@ class Attempt:
     Invariant: whoever learns last of the two, of the run and of the kill, cancels the run.
 
     :param ti: Airflow's task instance.
-    :param hook: has read the connection already, because a kill must not ask Airflow for it.
+    :param hook: is asked for its client only once a run may exist. By then it has read the connection, for
+        which a kill must not ask Airflow.
     :param log: the task's log.
     :param cancel_on_kill: whether the task's run is cancelled with it.
     """
@@ -94,7 +95,7 @@ class Attempt:
         self._is_over = threading.Event()
         self._is_a_persons_wish = False
 
-    def is_starting(self, find: Callable[[Client], list[Run]]) -> None:
+    def expect_run(self, find: Callable[[Client], list[Run]]) -> None:
         """
         Take note that a run may exist from now on.
 
@@ -102,7 +103,7 @@ class Attempt:
         """
         self._find = find
 
-    def started(self, run: Run, *, is_own: bool = True) -> None:
+    def take_note(self, run: Run, *, is_own: bool = True) -> None:
         """
         Take note of the run that is followed.
 

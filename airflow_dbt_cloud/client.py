@@ -34,7 +34,6 @@ from airflow_dbt_cloud.models import (
     Job,
     Project,
     Run,
-    RunFailure,
     Step,
 )
 from airflow_dbt_cloud.parameters import parse_artifact_path
@@ -114,15 +113,13 @@ class Client:
         """Return the account itself."""
         return Account.from_json(self._get(""))
 
-    def list_projects(self, *, name__icontains: str | None = None) -> Iterator[Project]:
+    def list_projects(self) -> Iterator[Project]:
         """Yield the account's active projects."""
-        filters = {"name__icontains": name__icontains} if name__icontains else {}
-        return (Project.from_json(item) for item in self._list("projects/", filters, version="v3"))
+        return (Project.from_json(item) for item in self._list("projects/", {}, version="v3"))
 
-    def list_environments(self, project_id: int, *, name: str | None = None) -> Iterator[Environment]:
+    def list_environments(self, project_id: int) -> Iterator[Environment]:
         """Yield the active environments of a project."""
-        filters = {"name": name} if name else {}
-        items = self._list(f"projects/{project_id}/environments/", filters, version="v3")
+        items = self._list(f"projects/{project_id}/environments/", {}, version="v3")
         return (Environment.from_json(item) for item in items)
 
     def get_environment(self, project_id: int, environment_id: int) -> Environment:
@@ -183,10 +180,6 @@ class Client:
         `Run.can_retry` says whether dbt Cloud would. Errors as in `start_run`.
         """
         return self._start(f"runs/{run_id}/retry/", None)
-
-    def get_run_failure(self, run_id: int) -> RunFailure:
-        """Return where a run failed and what a retry of it would do."""
-        return RunFailure.from_json(self._get(f"runs/{run_id}/retry/"))
 
     def get_run(self, run_id: int, *, include_related: Iterable[str] = ()) -> Run:
         """

@@ -31,7 +31,7 @@ __all__ = [
     "end_overdue",
     "execution_deadline",
     "look_once",
-    "read_event_alone",
+    "stand_in_event",
 ]
 
 # Airflow ends a deferral by itself this many seconds after our deadline, in case no triggerer is up to do it.
@@ -90,7 +90,7 @@ def defer_arguments(
     return {"trigger": trigger, "method_name": "execute_complete", "timeout": timeout}
 
 
-def read_event_alone(hook: DbtCloudHook, run_id: object, execution_deadline: float | None) -> RunEvent:
+def stand_in_event(hook: DbtCloudHook, run_id: object, execution_deadline: float | None) -> RunEvent:
     """
     Return what the trigger would have told, had there been a triggerer at the deadline.
 
@@ -101,7 +101,7 @@ def read_event_alone(hook: DbtCloudHook, run_id: object, execution_deadline: flo
     is_execution_timeout = execution_deadline is not None and time.time() >= execution_deadline
     over = "execution_timeout" if is_execution_timeout else "timeout"
     message = f"the task's {over} is over, and no triggerer was up to see it"
-    run = Run(id=run_id, status=0)
+    run = Run(run_id)
     try:
         run = hook.get_job_run(run_id)
     except TROUBLE as error:

@@ -230,9 +230,7 @@ class DbtCloudHook(BaseHook):
 
         interval = parse_seconds("check_interval", check_interval)
         end_time = time.time() + parse_seconds("timeout", timeout)
-        # Not seen yet.
-        run = Run(id=parse_id("run_id", run_id), status=0)
-        watch = Watch(run, end_time=end_time, log=self.log)
+        watch = Watch(Run(parse_id("run_id", run_id)), end_time=end_time, log=self.log)
         run = self.follow(watch, check_interval=interval, pause=self.sleep)
         run.raise_for_status()
         return run

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-__all__ = ["DbtCloudJobRunLink"]
+__all__ = ["RUN_ID", "RUN_URL", "DbtCloudJobRunLink"]
+
+# The XComs in which a task says which run it has.
+RUN_ID = "job_run_id"
+RUN_URL = "job_run_url"
 
 
 class DbtCloudJobRunLink(BaseOperatorLink):
@@ -29,5 +33,5 @@ class DbtCloudJobRunLink(BaseOperatorLink):
 
         url: str | None = getattr(operator, "run_url", None)
         if url is None:
-            url = XCom.get_value(key="job_run_url", ti_key=ti_key)
+            url = XCom.get_value(key=RUN_URL, ti_key=ti_key)
         return url or ""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "NOT_SEEN_YET",
     "Account",
     "Connection",
     "DbtCloudJobRunStatus",
@@ -28,7 +29,6 @@ __all__ = [
     "Job",
     "Project",
     "Run",
-    "RunFailure",
     "Step",
 ]
 
@@ -43,6 +43,9 @@ class DbtCloudJobRunStatus(IntEnum):
     ERROR = 20
     CANCELLED = 30
 
+
+# A run of which nothing but its id is known.
+NOT_SEEN_YET = 0
 
 # A number that we do not know is "still going": only these three end a run.
 TERMINAL = frozenset(
@@ -124,7 +127,7 @@ class Run:
     """
 
     id: int
-    status: int
+    status: int = NOT_SEEN_YET
     account_id: int = 0
     project_id: int = 0
     environment_id: int = 0
@@ -342,22 +345,6 @@ class Account:
             name=text(json, "name"),
             plan=text(json, "plan"),
             run_slots=number(json, "run_slots"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """Where a run failed, and what a retry would run again."""
-
-    failed_step: str = ""
-    skipped_steps: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """Read a `RunFailureDetailsResponse`."""
-        return cls(
-            failed_step=text(json, "failed_step"),
-            skipped_steps=tuple(step for step in items(json, "skipped_steps") if isinstance(step, str)),
         )
 
 

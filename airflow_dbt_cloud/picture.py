@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.nodes import cut
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_dbt_cloud.graph import Graph
-    from airflow_dbt_cloud.nodes import Node
     from airflow_dbt_cloud.report import Report
+    from airflow_dbt_cloud.table import Row
 
 __all__ = ["FAILURES", "MOST_NODES", "NODES", "draw_failures", "draw_nodes"]
 
@@ -41,19 +41,6 @@ LONGEST_MESSAGE = 4096
 LONGEST_CODE = 16_384
 
 
-class Row(NamedTuple):
-    """A node, and the step that ran it."""
-
-    node: Node
-    step: int
-    is_failed: bool
-
-    @property
-    def rank(self) -> int:
-        """What is wanted first where there is no room for all: failures, and then warnings."""
-        return 0 if self.is_failed else 1 if self.node.is_warning else 2
-
-
 def draw_nodes(report: Report, graph: Graph | None = None) -> str:
     """
     Return the nodes of a run in the order in which they ended; empty if there are none.
@@ -63,7 +50,7 @@ def draw_nodes(report: Report, graph: Graph | None = None) -> str:
 
     :param graph: if it is known, each row says which rows it waited for: `parents`.
     """
-    rows, most = _rows(report), MOST_NODES
+    rows, most = report.rows, MOST_NODES
     if not rows:
         return ""
     while len(drawn := _draw(_most_wanted(rows, most), len(rows), report, graph)) > LONGEST:
@@ -77,7 +64,7 @@ def draw_failures(report: Report, mask: Callable[[Any], Any] = lambda failures: 
 
     :param mask: returns it without what must not be stored.
     """
-    wanted = [row.node for row in _most_wanted(_rows(report), MOST_FAILURES) if row.rank < 2]
+    wanted = [row.node for row in _most_wanted(report.rows, MOST_FAILURES) if _rank(row) < 2]
     failures = {
         cut(node.unique_id, LONGEST_NAME): {
             "message": cut(node.message, LONGEST_MESSAGE),
@@ -108,19 +95,16 @@ def _draw(rows: Sequence[Row], total: int, report: Report, graph: Graph | None) 
     return _pack({"version": VERSION, "total": total, "origin": written, "nodes": columns})
 
 
-def _rows(report: Report) -> list[Row]:
-    return [
-        Row(node, invocation.step.index, invocation.blames(node))
-        for invocation in report.invocations
-        for node in invocation.results.nodes
-    ]
+def _rank(row: Row) -> int:
+    """Return what is wanted first where there is no room for all: failures, and then warnings."""
+    return 0 if row.is_blamed else 1 if row.node.is_warning else 2
 
 
 def _most_wanted(rows: Sequence[Row], most: int) -> list[Row]:
     """Return so many rows, in their order."""
     if len(rows) <= most:
         return [*rows]
-    numbers = sorted(range(len(rows)), key=lambda number: rows[number].rank)[:most]
+    numbers = sorted(range(len(rows)), key=lambda number: _rank(rows[number]))[:most]
     return [rows[number] for number in sorted(numbers)]
 
 

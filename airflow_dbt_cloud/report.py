@@ -96,6 +96,15 @@ class Report:
         return tuple(chain.from_iterable(invocation.results.nodes for invocation in self.invocations))
 
     @property
+    def rows(self) -> list[Row]:
+        """The same, each with the step that ran it, and whether that failed because of it."""
+        return [
+            Row(node, invocation.step.index, invocation.blames(node))
+            for invocation in self.invocations
+            for node in invocation.results.nodes
+        ]
+
+    @property
     def failed(self) -> tuple[Node, ...]:
         """The nodes that failed, in the same order."""
         return tuple(chain.from_iterable(invocation.failed for invocation in self.invocations))
@@ -147,13 +156,7 @@ class Report:
 
     def table(self) -> list[str]:
         """Return lines for a task's log, a table of the nodes; none if there are no nodes."""
-        return lay_out(
-            [
-                Row(node, invocation.step.index, invocation.blames(node))
-                for invocation in self.invocations
-                for node in invocation.results.nodes
-            ]
-        )
+        return lay_out(self.rows)
 
     def summary(self) -> dict[str, Any]:
         """Return what is known, for XCom: JSON's types only, and 300,000 characters at most."""

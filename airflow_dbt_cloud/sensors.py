@@ -25,7 +25,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudWaitTimeout,
 )
 from airflow_dbt_cloud.hooks import DbtCloudHook, make_hook
-from airflow_dbt_cloud.links import DbtCloudJobRunLink
+from airflow_dbt_cloud.links import RUN_URL, DbtCloudJobRunLink
 from airflow_dbt_cloud.models import Run
 from airflow_dbt_cloud.parameters import check_if_known, is_rendered_later, parse_flag, parse_id
 
@@ -120,7 +120,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
         if self._ask is None or self._watch is None:
             run_id = parse_id("run_id", self.run_id)
-            run = Run(id=run_id, status=0)
+            run = Run(run_id)
             self._console = self._make_console(run)
             # Whoever pokes next does not know what was shown.
             has_one_poke = self.deferrable or self.reschedule
@@ -156,7 +156,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
-        from airflow_dbt_cloud.deferral import execution_deadline, read_event_alone
+        from airflow_dbt_cloud.deferral import execution_deadline, stand_in_event
 
         with self._softly():
             try:
@@ -164,7 +164,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
             except TaskDeferralTimeout:
                 deadline = execution_deadline(self, context["ti"])
-                event = read_event_alone(self._make_hook(), self.run_id, deadline)
+                event = stand_in_event(self._make_hook(), self.run_id, deadline)
                 return self._conclude(event, context)
 
     def on_kill(self) -> None:
@@ -177,7 +177,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     def _defer(self, context: Context) -> None:
         from airflow_dbt_cloud.deferral import defer_arguments, execution_deadline
 
-        run = self._watch.run if self._watch else Run(id=parse_id("run_id", self.run_id), status=0)
+        run = self._watch.run if self._watch else Run(parse_id("run_id", self.run_id))
         arguments = defer_arguments(
             self._make_hook(),
             run,
@@ -222,7 +222,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
     def _push_url(self, url: str, context: Context) -> None:
         self.run_url = url
-        for key in ("job_run_url", DbtCloudJobRunLink().xcom_key):
+        for key in (RUN_URL, DbtCloudJobRunLink().xcom_key):
             context["ti"].xcom_push(key=key, value=url)
 
     def _make_hook(self) -> DbtCloudHook:

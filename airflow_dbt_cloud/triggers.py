@@ -31,7 +31,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudWaitTimeout,
 )
 from airflow_dbt_cloud.get_provider_info import OPTIONS
-from airflow_dbt_cloud.models import Run
+from airflow_dbt_cloud.models import NOT_SEEN_YET, Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
 from airflow_dbt_cloud.pollers import get_poller
 from airflow_dbt_cloud.streaming import stream
@@ -71,7 +71,7 @@ class RunEvent:
 
     outcome: str
     run_id: int
-    status: int = 0
+    status: int = NOT_SEEN_YET
     message: str = ""
     href: str = ""
     shown: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -265,7 +265,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
 
     async def _wait(self) -> RunEvent:
         watch = Watch(
-            Run(id=self.run_id, status=0, href=self.run_url),
+            Run(self.run_id, href=self.run_url),
             end_time=None if self._deadline == float("inf") else self._deadline,
             lost_track_after=self._option(options.lost_track_after),
             # One for all: ten thousand of them would weigh megabytes.

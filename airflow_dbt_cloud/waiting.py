@@ -27,7 +27,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudUnreachable,
     DbtCloudWaitTimeout,
 )
-from airflow_dbt_cloud.models import DbtCloudJobRunStatus
+from airflow_dbt_cloud.models import NOT_SEEN_YET, DbtCloudJobRunStatus
 from airflow_dbt_cloud.retries import pause_after
 
 if TYPE_CHECKING:
@@ -35,20 +35,24 @@ if TYPE_CHECKING:
 
     from airflow_dbt_cloud.models import Run
 
-__all__ = ["LOST_TRACK_AFTER", "Watch", "wait_for_end"]
+__all__ = ["LOST_TRACK_AFTER", "Log", "Watch", "wait_for_end"]
 
 LOST_TRACK_AFTER = 12 * 60 * 60.0
 NOT_FOUND_GRACE = 120.0
 REMINDER = 300.0
-NOT_SEEN_YET = 0
 
 
 class Log(Protocol):
     """What both Airflow's task logger and `logging.Logger` can do."""
 
-    def debug(self, msg: str, /, *args: Any) -> Any: ...
-    def info(self, msg: str, /, *args: Any) -> Any: ...
-    def warning(self, msg: str, /, *args: Any) -> Any: ...
+    def debug(self, msg: str, /, *args: Any) -> Any:
+        """Log what explains an odd case."""
+
+    def info(self, msg: str, /, *args: Any) -> Any:
+        """Log what tells the story."""
+
+    def warning(self, msg: str, /, *args: Any) -> Any:
+        """Log what may need a person."""
 
 
 class Watch:

@@ -85,7 +85,7 @@ def decided(attempt):
 def test_a_persons_wish(hook, state):
     """The run is cancelled once if a person has ended the task, and whoever waits for it is told so."""
     attempt = Attempt(TaskInstance(state), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     assert hook.cancelled == [7]
     with pytest.raises(
@@ -102,7 +102,7 @@ def test_a_persons_wish(hook, state):
 def test_nobodys_wish(hook, state):
     """The run goes on if only the process has to go, and whoever waits for it is told so."""
     attempt = Attempt(TaskInstance(state), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     assert hook.cancelled == []
     with pytest.raises(DbtCloudWaitInterrupted, match="so the run goes on"):
@@ -113,7 +113,7 @@ def test_nobodys_wish(hook, state):
 def test_airflow_does_not_say(hook, error, caplog):
     """The run goes on if Airflow does not say which state the task has, and the log says why."""
     attempt = Attempt(TaskInstance("failed", error=error), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     assert hook.cancelled == []
     assert repr(error) in caplog.text
@@ -126,7 +126,7 @@ def test_airflow_is_silent(hook):
     ti = TaskInstance("failed")
     ti.gate.clear()
     attempt = Attempt(ti, hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     ti.gate.set()
     assert hook.cancelled == []
@@ -137,7 +137,7 @@ def test_kill_asks_nobody_itself(hook):
     ti = TaskInstance("failed")
     ti.gate.clear()
     attempt = Attempt(ti, hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     attempt.kill()
     assert not attempt._is_over.is_set()
     ti.gate.set()
@@ -151,7 +151,7 @@ def test_mapped_task(hook, map_index, asked):
     ti = TaskInstance("failed")
     ti.map_index = map_index
     attempt = Attempt(ti, hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     assert hook.cancelled == [7]
     assert ti.asked == [
@@ -162,7 +162,7 @@ def test_mapped_task(hook, map_index, asked):
 def test_the_cancel_has_no_time(hook):
     """The cancel of a killed task is over before Airflow kills the process for good, 5 s after the kill."""
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     assert 0.5 <= hook.patience <= 2
 
@@ -171,7 +171,7 @@ def test_cancel_in_vain():
     """A cancel that fails does not keep the wait from ending."""
     hook = Hook(DbtCloudServerError("POST", "/cancel/", 503, "busy"))
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     kill(attempt)
     assert hook.cancelled == [7]
     with pytest.raises(DbtCloudWaitInterrupted):
@@ -184,7 +184,7 @@ def test_killed_while_starting(hook):
     kill(attempt)
     assert hook.cancelled == []
     with pytest.raises(DbtCloudWaitInterrupted, match="a person ended the task"):
-        attempt.started(RUN)
+        attempt.take_note(RUN)
     assert hook.cancelled == [7]
 
 
@@ -193,7 +193,7 @@ def test_process_ended_while_starting(hook):
     attempt = Attempt(TaskInstance("running"), hook, log)
     kill(attempt)
     with pytest.raises(DbtCloudWaitInterrupted, match="the run goes on"):
-        attempt.started(RUN)
+        attempt.take_note(RUN)
     assert hook.cancelled == []
 
 
@@ -203,7 +203,7 @@ def test_started_while_airflow_is_asked(hook):
     ti.gate.clear()
     attempt = Attempt(ti, hook, log)
     attempt.kill()
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     ti.gate.set()
     decided(attempt)
     assert hook.cancelled == [7]
@@ -225,7 +225,7 @@ def test_too_late_to_start(hook, state):
 def test_a_pause_is_interrupted(hook):
     """A kill ends a pause that is going on."""
     attempt = Attempt(TaskInstance("running"), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     ended = []
 
     def pause():
@@ -243,7 +243,7 @@ def test_a_pause_is_interrupted(hook):
 def test_a_pause_of_a_task_that_lives(hook):
     """Without a kill a pause is a pause."""
     attempt = Attempt(TaskInstance(), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     attempt.pause(0.001)
     assert attempt.ti.asked == []
 
@@ -255,7 +255,7 @@ def test_cancel(hook, caplog):
     attempt.cancel("of this test")
     assert hook.cancelled == []
     assert "No dbt Cloud run was started" in caplog.text
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     attempt.cancel("of this test")
     assert hook.cancelled == [7]
     assert hook.patience is None
@@ -265,7 +265,7 @@ def test_cancel(hook, caplog):
 def test_cancel_refused(caplog):
     """A cancel that dbt Cloud refuses is a line in the log, and no error."""
     attempt = Attempt(TaskInstance(), Hook(DbtCloudServerError("POST", "/cancel/", 503, "busy")), log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     attempt.cancel("of this test")
     assert "dbt Cloud run 7 may go on: it could not be cancelled." in caplog.text
     assert "busy" in caplog.text
@@ -276,7 +276,7 @@ def test_a_kill_that_is_not_decided_yet(hook):
     ti = TaskInstance("failed")
     ti.gate.clear()
     attempt = Attempt(ti, hook, log)
-    attempt.is_starting(lambda _: [RUN])
+    attempt.expect_run(lambda _: [RUN])
     attempt.kill()
     threading.Timer(0.05, ti.gate.set).start()
     with pytest.raises(DbtCloudError, match="a person ended the task"):
@@ -293,7 +293,7 @@ def test_a_start_in_flight(hook):
         return [RUN, EARLIER]
 
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.is_starting(find)
+    attempt.expect_run(find)
     kill(attempt)
     assert hook.cancelled == [7, 6]
     (patience,) = asked
@@ -303,7 +303,7 @@ def test_a_start_in_flight(hook):
 def test_a_start_in_flight_that_nobody_ended(hook):
     """A run that is not to be cancelled is not looked for."""
     attempt = Attempt(TaskInstance("running"), hook, log)
-    attempt.is_starting(lambda _: pytest.fail("asked"))
+    attempt.expect_run(lambda _: pytest.fail("asked"))
     kill(attempt)
     assert hook.cancelled == []
 
@@ -311,7 +311,7 @@ def test_a_start_in_flight_that_nobody_ended(hook):
 def test_a_start_in_flight_that_left_nothing(hook, caplog):
     """If there is no run yet, the log says that none was cancelled."""
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.is_starting(lambda _: [])
+    attempt.expect_run(lambda _: [])
     kill(attempt)
     assert hook.cancelled == []
     assert "Nothing to cancel" in caplog.text
@@ -324,7 +324,7 @@ def test_a_start_in_flight_that_cannot_be_looked_for(hook, caplog):
         raise DbtCloudServerError("GET", "/runs/", 503, "busy")
 
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.is_starting(find)
+    attempt.expect_run(find)
     kill(attempt)
     assert hook.cancelled == []
     assert "dbt Cloud the run that was being started may go on" in caplog.text
@@ -333,8 +333,8 @@ def test_a_start_in_flight_that_cannot_be_looked_for(hook, caplog):
 def test_a_run_that_is_known_is_not_looked_for(hook):
     """Once the run is known nobody looks for it."""
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.is_starting(lambda _: pytest.fail("asked"))
-    attempt.started(RUN)
+    attempt.expect_run(lambda _: pytest.fail("asked"))
+    attempt.take_note(RUN)
     kill(attempt)
     assert hook.cancelled == [7]
 
@@ -347,9 +347,9 @@ def test_a_run_of_others(hook, is_killed_first, caplog):
     if is_killed_first:
         kill(attempt)
         with pytest.raises(DbtCloudWaitInterrupted):
-            attempt.started(RUN, is_own=False)
+            attempt.take_note(RUN, is_own=False)
     else:
-        attempt.started(RUN, is_own=False)
+        attempt.take_note(RUN, is_own=False)
         kill(attempt)
     attempt.cancel("of this test")
     assert hook.cancelled == []
@@ -361,9 +361,9 @@ def test_a_run_that_shall_go_on(hook, is_killed_first, caplog):
     """With cancel_on_kill=False the run goes on, also if it was not known when the task was killed."""
     caplog.set_level(logging.INFO)
     attempt = Attempt(TaskInstance("failed"), hook, log, cancel_on_kill=False)
-    attempt.is_starting(lambda _: [RUN])
+    attempt.expect_run(lambda _: [RUN])
     if not is_killed_first:
-        attempt.started(RUN)
+        attempt.take_note(RUN)
     kill(attempt)
     attempt.cancel("of this test")
     assert hook.cancelled == []
@@ -442,7 +442,7 @@ def test_no_marker_for_what_is_tried_out(monkeypatch):
 def test_confirm(hook, state, is_ended):
     """A task that a person has ended since its last heartbeat is not deferred, and its run is cancelled."""
     attempt = Attempt(TaskInstance(state), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     if is_ended:
         with pytest.raises(DbtCloudWaitInterrupted, match="a person ended the task"):
             attempt.confirm()
@@ -454,7 +454,7 @@ def test_confirm(hook, state, is_ended):
 def test_settle(hook):
     """Whoever leaves waits until it has been decided what becomes of the run, if it must be."""
     attempt = Attempt(TaskInstance("failed"), hook, log)
-    attempt.started(RUN)
+    attempt.take_note(RUN)
     attempt.settle()
     attempt.kill()
     attempt.settle()

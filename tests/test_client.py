@@ -27,7 +27,6 @@ from airflow_dbt_cloud.models import (
     Job,
     Project,
     Run,
-    RunFailure,
     Step,
 )
 from airflow_dbt_cloud.parameters import RunRequest
@@ -76,15 +75,6 @@ VERBS = [
     (lambda c: c.get_account(), {"id": 7, "name": "F"}, Account(7, "F"), "GET", V2, {}, None),
     (lambda c: list(c.list_projects()), [{"id": 5}], [Project(5, "")], "GET", f"{V3}projects/", PAGE, None),
     (
-        lambda c: list(c.list_projects(name__icontains="kaf fa&x")),
-        [],
-        [],
-        "GET",
-        f"{V3}projects/",
-        {"name__icontains": "kaf fa&x", **PAGE},
-        None,
-    ),
-    (
         lambda c: list(c.list_environments(5)),
         [{"id": 2, "name": "prod"}],
         [Environment(2, "prod")],
@@ -94,12 +84,12 @@ VERBS = [
         None,
     ),
     (
-        lambda c: list(c.list_environments(5, name="prod")),
+        lambda c: list(c.list_jobs(name__icontains="kaf fa&x")),
         [],
         [],
         "GET",
-        f"{V3}projects/5/environments/",
-        {"name": "prod", **PAGE},
+        f"{V2}jobs/",
+        {"name__icontains": "kaf fa&x", **PAGE},
         None,
     ),
     (
@@ -140,15 +130,6 @@ VERBS = [
         {"cause": "why", "threads_override": 4, "steps_override": ["dbt build"]},
     ),
     (lambda c: c.retry_run(1), RUN, Run.from_json(RUN), "POST", f"{V2}runs/1/retry/", {}, None),
-    (
-        lambda c: c.get_run_failure(1),
-        {"failed_step": "dbt build"},
-        RunFailure("dbt build"),
-        "GET",
-        f"{V2}runs/1/retry/",
-        {},
-        None,
-    ),
     (lambda c: c.get_run(1), RUN, Run.from_json(RUN), "GET", f"{V2}runs/1/", {}, None),
     (
         lambda c: c.get_run(1, include_related=["run_steps", "audit"]),
@@ -338,7 +319,6 @@ def test_a_page_of_strange_items_is_a_page(dbt_cloud, client):
         (lambda c: c.get_account(), "GET", ""),
         (lambda c: c.get_job(9), "GET", "jobs/9/"),
         (lambda c: c.get_run(1), "GET", "runs/1/"),
-        (lambda c: c.get_run_failure(1), "GET", "runs/1/retry/"),
         (lambda c: c.get_step(4), "GET", "steps/4/"),
         (lambda c: c.cancel_run(1), "POST", "runs/1/cancel/"),
         (lambda c: c.retry_run(1), "POST", "runs/1/retry/"),

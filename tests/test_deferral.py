@@ -9,7 +9,7 @@ import responses
 from airflow.sdk.serde import deserialize, serialize
 from freezegun import freeze_time
 
-from airflow_dbt_cloud.deferral import defer_arguments, end_overdue, look_once, read_event_alone
+from airflow_dbt_cloud.deferral import defer_arguments, end_overdue, look_once, stand_in_event
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
 )
@@ -179,14 +179,14 @@ def test_cancel_without_a_connection(hook, monkeypatch, caplog):
 def test_ended_unseen(cloud, hook, status):
     """A run that has ended while no triggerer was up has ended in time, and tells what dbt Cloud says."""
     cloud.get(RUN, json=row(status, status_message="All is said."))
-    event = read_event_alone(hook, 7, PASSED)
+    event = stand_in_event(hook, 7, PASSED)
     assert event == RunEvent(outcome="ended", run_id=7, status=status, message="All is said.", href=URL)
 
 
 def test_ended_unseen_without_words(cloud, hook):
     """No words are put into dbt Cloud's mouth."""
     cloud.get(RUN, json=row(20))
-    assert read_event_alone(hook, 7, None).message == ""
+    assert stand_in_event(hook, 7, None).message == ""
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_ended_unseen_without_words(cloud, hook):
 def test_over_unseen(cloud, hook, deadline, outcome):
     """A run that goes on at a deadline that nobody watched is out of time, whatever its own message says."""
     cloud.get(RUN, json=row(3, status_message="Installing packages"))
-    event = read_event_alone(hook, 7, deadline)
+    event = stand_in_event(hook, 7, deadline)
     assert (event.outcome, event.run_id, event.href) == (outcome, 7, URL)
     assert "no triggerer" in event.message
     assert "Installing" not in event.message
@@ -205,7 +205,7 @@ def test_over_unseen(cloud, hook, deadline, outcome):
 def test_last_question_in_vain(cloud, hook, trouble):
     """If the last question fails the time is over all the same, and the message says why."""
     cloud.get(RUN, **trouble)
-    event = read_event_alone(hook, 7, PASSED)
+    event = stand_in_event(hook, 7, PASSED)
     assert (event.outcome, event.run_id) == ("execution_timeout", 7)
     assert "dbt Cloud" in event.message
 
@@ -213,7 +213,7 @@ def test_last_question_in_vain(cloud, hook, trouble):
 def test_last_question_without_a_connection(hook, monkeypatch):
     """If the connection is gone the time is over all the same."""
     monkeypatch.delenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT")
-    event = read_event_alone(hook, 7, None)
+    event = stand_in_event(hook, 7, None)
     assert event.outcome == "timeout"
     assert "dbt_cloud_default" in event.message
 
@@ -222,4 +222,4 @@ def test_last_question_without_a_connection(hook, monkeypatch):
 def test_no_run_to_ask_for(hook, run_id):
     """A run id that is lost is an error that says what there was instead."""
     with pytest.raises(DbtCloudConfigurationError, match="must be a number"):
-        read_event_alone(hook, run_id, None)
+        stand_in_event(hook, run_id, None)

@@ -27,7 +27,7 @@ from airflow_dbt_cloud.graph import Graph
 from airflow_dbt_cloud.invocations import Invocation
 from airflow_dbt_cloud.last_words import last_words
 from airflow_dbt_cloud.manifest import Manifest
-from airflow_dbt_cloud.models import Account, Connection, Environment, Job, Project, Run, RunFailure, Step
+from airflow_dbt_cloud.models import Account, Connection, Environment, Job, Project, Run, Step
 from airflow_dbt_cloud.nodes import Node, Results
 from airflow_dbt_cloud.operators.list_runs import _tell
 from airflow_dbt_cloud.parameters import OVERRIDES, RunRequest
@@ -104,7 +104,7 @@ ANSWERS = [
 ]
 RESULTS = [json.loads(path.read_text("utf-8")) for path in sorted((SAMPLES / "run_results").glob("*.json"))]
 MANIFESTS = [json.loads(path.read_text("utf-8")) for path in (SAMPLES / "lineage").glob("*.manifest.json")]
-READERS = [Account, Connection, Environment, Job, Project, Run, RunFailure, Step, Node, Results]
+READERS = [Account, Connection, Environment, Job, Project, Run, Step, Node, Results]
 
 assert RESULTS
 assert MANIFESTS
@@ -132,7 +132,6 @@ VERBS = [
     lambda dbt: dbt.find_job("one", "one", "one"),
     lambda dbt: dbt.start_run(5, RunRequest(cause="why")),
     lambda dbt: dbt.retry_run(7),
-    lambda dbt: dbt.get_run_failure(7),
     lambda dbt: dbt.get_run(7),
     lambda dbt: list(dbt.list_runs()),
     lambda dbt: dbt.cancel_run(7),

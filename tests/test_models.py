@@ -18,7 +18,6 @@ from airflow_dbt_cloud.models import (
     Job,
     Project,
     Run,
-    RunFailure,
     Step,
 )
 from airflow_dbt_cloud.parameters import OVERRIDES as REQUEST_OVERRIDES
@@ -53,7 +52,7 @@ RUN = {
     "a_new_field": {"of": "tomorrow"},
 }
 
-READERS = [Account, Connection, Environment, Job, Project, Run, RunFailure, Step]
+READERS = [Account, Connection, Environment, Job, Project, Run, Step]
 WRONG = [
     None,
     "",
@@ -157,15 +156,13 @@ def test_job():
     )
 
 
-def test_account_project_environment_and_failure():
+def test_account_project_and_environment():
     """The smaller values are read."""
     account = {"id": 7, "name": "Ferries", "plan": "enterprise", "run_slots": 15}
     assert Account.from_json(account) == Account(7, "Ferries", "enterprise", 15)
     assert Project.from_json({"id": 3, "name": "kaffa"}) == Project(3, "kaffa")
     environment = {"id": 2, "name": "prod", "project_id": 3, "dbt_version": "latest", "deployment_type": None}
     assert Environment.from_json(environment) == Environment(2, "prod", 3, "latest", "")
-    failure = {"failed_step": "dbt build", "skipped_steps": ["dbt test", None]}
-    assert RunFailure.from_json(failure) == RunFailure("dbt build", ("dbt test",))
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -57,17 +57,12 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in folder.walk() if hasattr(folder, "walk") else _walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_foreign(parent / name))
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_foreign(Path(parent, name)))
         for name in sorted(files):
-            path = parent / name
+            path = Path(parent, name)
             if path.suffix == ".py" and not name.startswith(".") and not path.is_symlink():
                 yield path
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    for parent, folders, files in os.walk(folder):
-        yield Path(parent), folders, files
 
 
 def _is_foreign(folder: Path) -> bool:

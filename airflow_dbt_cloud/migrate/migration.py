@@ -42,7 +42,6 @@ class Migration:
 
     source: bytes
     result: bytes
-    encoding: str = "utf-8"
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -93,7 +92,6 @@ def _migrate(source: bytes, module: cst.Module) -> Migration:
     return Migration(
         source,
         _with_untouched_lines(source, module.bytes, result),
-        module.encoding,
         _locate(wrapper, [*problems, *inspect(wrapper)]),
     )
 

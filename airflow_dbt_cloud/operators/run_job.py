@@ -26,7 +26,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudSuperseded,
 )
 from airflow_dbt_cloud.hooks import DEFAULT_WAIT_TIMEOUT, DbtCloudHook, make_hook
-from airflow_dbt_cloud.links import DbtCloudJobRunLink
+from airflow_dbt_cloud.links import RUN_ID, RUN_URL, DbtCloudJobRunLink
 from airflow_dbt_cloud.parameters import (
     MAX_CAUSE,
     OVERRIDES,
@@ -329,10 +329,10 @@ class DbtCloudRunJobOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow_dbt_cloud.deferral import execution_deadline, read_event_alone
+            from airflow_dbt_cloud.deferral import execution_deadline, stand_in_event
 
-            run_id = _read_xcom(context["ti"], "job_run_id")
-            event = read_event_alone(self._make_hook(), run_id, execution_deadline(self, context["ti"]))
+            run_id = _read_xcom(context["ti"], RUN_ID)
+            event = stand_in_event(self._make_hook(), run_id, execution_deadline(self, context["ti"]))
             return self._conclude(event, context)
 
     def on_kill(self) -> None:
@@ -401,6 +401,45 @@ class DbtCloudRunJobOperator(BaseOperator):
     def _make_hook(self) -> DbtCloudHook:
         return make_hook(self.dbt_cloud_conn_id, self.account_id, self.hook_params)
 
+    def _take_run(self, context: Context, hook: DbtCloudHook, attempt: Attempt) -> Taken:
+        """Take up the run of an earlier try, or start one; and tell Airflow at once which one it is."""
+        from airflow_dbt_cloud.starting import Starting
+
+        client, bound = hook.get_conn(), self.start_timeout or options.start_timeout()
+        deadline = time.monotonic() + bound
+        is_durable = options.is_durable() if self.durable is None else self.durable
+        if self.retry_from_failure and not is_durable:
+            self.log.warning("retry_from_failure does nothing here, because [dbt_cloud] durable is off.")
+        marker = make_marker(context) if is_durable else None
+        starting = Starting(
+            client=client,
+            job_id=self._find_job_id(client.within(lambda: max(1.0, deadline - time.monotonic()))),
+            request=self._make_request(context, marker),
+            log=self.log,
+            marker=marker,
+            since=context["dag_run"].start_date,
+            is_late=_is_late(context["ti"]),
+            if_job_running=self.if_job_running,
+            retry_from_failure=self.retry_from_failure,
+            cancel_on_kill=self.cancel_on_kill,
+            timeout=max(1.0, deadline - time.monotonic()),
+            on_cancel=partial(metrics.count, metrics.RUNS_CANCELLED),
+            sleep=attempt.pause,
+        )
+        attempt.expect_run(starting.find_started)
+        try:
+            taken = starting.take()
+        except DbtCloudJobBusy as busy:
+            if self.if_job_running == "skip":
+                raise AirflowSkipException(str(busy)) from busy
+            raise
+        except DbtCloudSuperseded:
+            metrics.count(metrics.ATTEMPTS_SUPERSEDED)
+            raise
+        self._announce(taken, attempt)
+        starting.cancel_doubles(taken)
+        return taken
+
     def _find_job_id(self, client: Client) -> int:
         if self.job_id is not None:
             return parse_id("job_id", self.job_id)
@@ -433,45 +472,6 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.log.warning("The run's cause does not name its OpenLineage parent, which has no room in it.")
         return None
 
-    def _take_run(self, context: Context, hook: DbtCloudHook, attempt: Attempt) -> Taken:
-        """Take up the run of an earlier try, or start one; and tell Airflow at once which one it is."""
-        from airflow_dbt_cloud.starting import Starting
-
-        client, bound = hook.get_conn(), self.start_timeout or options.start_timeout()
-        deadline = time.monotonic() + bound
-        is_durable = options.is_durable() if self.durable is None else self.durable
-        if self.retry_from_failure and not is_durable:
-            self.log.warning("retry_from_failure does nothing here, because [dbt_cloud] durable is off.")
-        marker = make_marker(context) if is_durable else None
-        starting = Starting(
-            client=client,
-            job_id=self._find_job_id(client.within(lambda: max(1.0, deadline - time.monotonic()))),
-            request=self._make_request(context, marker),
-            log=self.log,
-            marker=marker,
-            since=context["dag_run"].start_date,
-            is_late=_is_late(context["ti"]),
-            if_job_running=self.if_job_running,
-            retry_from_failure=self.retry_from_failure,
-            cancel_on_kill=self.cancel_on_kill,
-            timeout=max(1.0, deadline - time.monotonic()),
-            on_cancel=partial(metrics.count, metrics.RUNS_CANCELLED),
-            sleep=attempt.pause,
-        )
-        attempt.is_starting(starting.find_started)
-        try:
-            taken = starting.take()
-        except DbtCloudJobBusy as busy:
-            if self.if_job_running == "skip":
-                raise AirflowSkipException(str(busy)) from busy
-            raise
-        except DbtCloudSuperseded:
-            metrics.count(metrics.ATTEMPTS_SUPERSEDED)
-            raise
-        self._announce(taken, attempt)
-        starting.cancel_doubles(taken)
-        return taken
-
     def _announce(self, taken: Taken, attempt: Attempt) -> None:
         run = taken.run
         self.run_url = run.href
@@ -479,12 +479,12 @@ class DbtCloudRunJobOperator(BaseOperator):
         self.log.info(
             "%s dbt Cloud run %s of job %s%s: %s", taken.how.capitalize(), run.id, run.job_id, retry, run.href
         )
-        attempt.started(run, is_own=taken.is_own)
+        attempt.take_note(run, is_own=taken.is_own)
         if taken.how in COUNTED:
             metrics.count(COUNTED[taken.how])
         xcoms = {
-            "job_run_id": run.id,
-            "job_run_url": run.href,
+            RUN_ID: run.id,
+            RUN_URL: run.href,
             DbtCloudJobRunLink().xcom_key: run.href,
             IS_OWN: taken.is_own,
         }
@@ -509,6 +509,21 @@ class DbtCloudRunJobOperator(BaseOperator):
             attempt.confirm()
             self.defer(**arguments)
         return run
+
+    def _wait(
+        self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float, patience: float
+    ) -> Run:
+        from airflow_dbt_cloud.waiting import Watch
+
+        end_time = time.time() + self.timeout
+        watch = Watch(taken.run, end_time=end_time, lost_track_after=patience, log=self.log)
+        self._console = self._make_console(taken.run)
+        return hook.follow(watch, check_interval=interval, pause=attempt.pause, console=self._console)
+
+    def _make_console(self, run: Run, shown: dict[str, Any] | None = None) -> Console | None:
+        from airflow_dbt_cloud.console import Console
+
+        return None if self.stream_logs is False else Console(run, self.log, shown=shown)
 
     def _conclude(self, event: RunEvent, context: Context) -> int:
         from airflow_dbt_cloud.deferral import end_overdue
@@ -545,21 +560,6 @@ class DbtCloudRunJobOperator(BaseOperator):
             return tell(context, hook, run, self.log, console=console, with_assets=self.emit_assets)
         finally:
             self._is_telling = False
-
-    def _make_console(self, run: Run, shown: dict[str, Any] | None = None) -> Console | None:
-        from airflow_dbt_cloud.console import Console
-
-        return None if self.stream_logs is False else Console(run, self.log, shown=shown)
-
-    def _wait(
-        self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float, patience: float
-    ) -> Run:
-        from airflow_dbt_cloud.waiting import Watch
-
-        end_time = time.time() + self.timeout
-        watch = Watch(taken.run, end_time=end_time, lost_track_after=patience, log=self.log)
-        self._console = self._make_console(taken.run)
-        return hook.follow(watch, check_interval=interval, pause=attempt.pause, console=self._console)
 
     @contextmanager
     def _retried_as_wanted(self) -> Iterator[None]:

@@ -16,7 +16,8 @@ from fastapi import Depends, FastAPI, HTTPException, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from airflow_dbt_cloud import __version__
-from airflow_dbt_cloud.tab.database import RUN_ID, Task, find_task, list_dbt_tasks, list_past
+from airflow_dbt_cloud.links import RUN_ID
+from airflow_dbt_cloud.tab.database import Task, find_task, list_dbt_tasks, list_past
 from airflow_dbt_cloud.tab.document import make_document
 from airflow_dbt_cloud.tab.files import read_files
 from airflow_dbt_cloud.tab.keys import TaskKey

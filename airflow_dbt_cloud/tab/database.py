@@ -18,6 +18,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import and_, or_, select
 
+from airflow_dbt_cloud.links import RUN_ID, RUN_URL
 from airflow_dbt_cloud.picture import FAILURES, NODES
 from airflow_dbt_cloud.report import SUMMARY
 from airflow_dbt_cloud.tab.keys import TaskKey
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["MOST_OTHERS", "Past", "Task", "find_task", "list_dbt_tasks", "list_past"]
 
 OPERATORS = frozenset({"DbtCloudRunJobOperator", "DbtCloudJobRunSensor"})
-# The XComs that a task has as soon as it has a run; by them a subclass is known, whatever its name.
-RUN_ID, RUN_URL = "job_run_id", "job_run_url"
 KEYS = (SUMMARY, NODES, FAILURES, RUN_ID, RUN_URL)
-MARKS = (SUMMARY, RUN_ID)
+# By these XComs a subclass of our operator is known, whatever its name.
+TELLTALES = (SUMMARY, RUN_ID)
 MOST_PAST = 30
 # Of so many of them, all nodes are known and not only the slowest.
 MOST_PAST_NODES = 3
@@ -63,7 +63,7 @@ class Task:
     @property
     def is_ours(self) -> bool:
         """Whether it runs or follows a dbt Cloud run."""
-        return self.operator in OPERATORS or any(name in self.xcoms for name in MARKS)
+        return self.operator in OPERATORS or any(name in self.xcoms for name in TELLTALES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def list_past(key: TaskKey, before: datetime | None) -> list[Past]:
 
 def list_dbt_tasks(dag_id: str, run_id: str) -> list[Task]:
     """Return the tasks of a DAG run that have to do with dbt Cloud runs; one more than a hundred at most."""
-    marked = select(XComModel.key).where(_same_task(XComModel), XComModel.key.in_(MARKS))
+    marked = select(XComModel.key).where(_same_task(XComModel), XComModel.key.in_(TELLTALES))
     columns = TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state
     query = (
         select(*columns, TaskInstance.try_number, TaskInstance.operator)

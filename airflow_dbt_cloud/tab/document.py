@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_dbt_cloud import fields
+from airflow_dbt_cloud.links import RUN_ID, RUN_URL
 from airflow_dbt_cloud.picture import FAILURES, NODES
 from airflow_dbt_cloud.report import SUMMARY
 from airflow_dbt_cloud.tab.addresses import page_of
-from airflow_dbt_cloud.tab.database import MOST_OTHERS, RUN_ID, RUN_URL
+from airflow_dbt_cloud.tab.database import MOST_OTHERS
 from airflow_dbt_cloud.tab.xcoms import Elsewhere, find_value, is_packed, is_summary, read_value
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from airflow_dbt_cloud import options
 from airflow_dbt_cloud.errors import DbtCloudAnswerTooLong, DbtCloudConfigurationError
 from airflow_dbt_cloud.fields import plain
 from airflow_dbt_cloud.hooks import DbtCloudHook
+from airflow_dbt_cloud.links import RUN_ID
 from airflow_dbt_cloud.markers import Marker, make_key
 from airflow_dbt_cloud.parameters import parse_id
 from airflow_dbt_cloud.report import Report
-from airflow_dbt_cloud.tab.database import RUN_ID
 
 if TYPE_CHECKING:
     from airflow_dbt_cloud.client import Client
@@ -52,13 +52,13 @@ class Subject:
     """
     A run to look at, for a task.
 
-    `mark` is the key of the markers of the task's runs; empty if the task's own template field names the run.
+    `marker_key` is the key in the markers of the task's runs; empty if its own template field names the run.
     """
 
     run_id: int
     conn_id: str
     account_id: int | None = None
-    mark: str = ""
+    marker_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def subject_of(task: Task) -> Subject | None:
             run_id=parse_id("the run's id", run_id),
             conn_id=conn_id,
             account_id=None if account_id is None else parse_id("account_id", account_id),
-            mark=_mark_of(task) if is_operator else "",
+            marker_key=_marker_key(task) if is_operator else "",
         )
     except DbtCloudConfigurationError as error:
         raise Unseen(str(error)) from error
@@ -114,7 +114,7 @@ def look(subject: Subject, *, is_known: bool = False) -> Sight:
     except DbtCloudAnswerTooLong:
         # It holds every step's log.
         run, note = client.get_run(subject.run_id, include_related=("trigger",)), TOO_LONG
-    if subject.mark and not is_known and not _is_marked(run, subject.mark, client):
+    if subject.marker_key and not is_known and not _is_marked(run, subject.marker_key, client):
         raise Unseen(NOT_MARKED.format(run.id))
     run = replace(run, steps=tuple(sorted(run.steps, key=lambda step: step.index)))
     return Sight(
@@ -125,7 +125,7 @@ def look(subject: Subject, *, is_known: bool = False) -> Sight:
     )
 
 
-def _mark_of(task: Task) -> str:
+def _marker_key(task: Task) -> str:
     key = task.key
     return make_key(
         deployment_id=options.deployment_id(),
@@ -137,11 +137,11 @@ def _mark_of(task: Task) -> str:
     )
 
 
-def _is_marked(run: Run, mark: str, client: Client) -> bool:
+def _is_marked(run: Run, marker_key: str, client: Client) -> bool:
     """Whether a run bears the marker, or does again what one failed to do that does."""
     for _ in range(LONGEST_CHAIN):
         marker = Marker.read(run.cause)
-        if marker is not None and marker.key == mark:
+        if marker is not None and marker.key == marker_key:
             return True
         if run.retrying_run_id is None:
             return False

@@ -103,7 +103,7 @@ def test_sights(body, mark, is_known):
         patch.setenv("AIRFLOW_CONN_DBT_CLOUD_DEFAULT", json.dumps(CONNECTION))
         mock.add("GET", re.compile(".*"), body=body)
         try:
-            sight = look(Subject(7, "dbt_cloud_default", mark=mark), is_known=is_known)
+            sight = look(Subject(7, "dbt_cloud_default", marker_key=mark), is_known=is_known)
         except (DbtCloudError, Unseen):
             return
     seen = {"run": sight.run, "console": sight.console, "note": sight.note}

@@ -12,7 +12,7 @@ from airflow_dbt_cloud.errors import DbtCloudUnreachable
 from airflow_dbt_cloud.tab.live import MOST_VIEWS, Live
 from airflow_dbt_cloud.tab.sight import Sight, Subject, Unseen
 
-RUN = Subject(7, "dbt_cloud_default", mark="0123456789abcdef")
+RUN = Subject(7, "dbt_cloud_default", marker_key="0123456789abcdef")
 GONE = DbtCloudUnreachable("GET", "/api/v2/accounts/42/runs/7/", "gone", may_have_arrived=False)
 
 
@@ -191,7 +191,7 @@ def test_a_mistake_of_ours(loop, live, cloud, caplog):
 
 def test_tasks_apart(loop, live, cloud):
     """What one task may see of a run another may not, so that each is asked for by itself."""
-    stranger = Subject(7, "dbt_cloud_default", mark="f" * 16)
+    stranger = Subject(7, "dbt_cloud_default", marker_key="f" * 16)
     cloud.trouble = {2: Unseen("not yours")}
     assert loop.run_until_complete(live.see(RUN))["console"] == "look 1"
     assert loop.run_until_complete(live.see(stranger))["console"] == ""

@@ -19,7 +19,7 @@ TOKEN = "dbtc_of_a_tab"
 START = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 MARKER = Marker(key="0123456789abcdef", max_tries=1, clear_number=0, try_number=1)
 OTHERS = replace(MARKER, key="f" * 16)
-SUBJECT = Subject(7, "dbt_cloud_default", mark=MARKER.key)
+SUBJECT = Subject(7, "dbt_cloud_default", marker_key=MARKER.key)
 STEPS = [
     {
         "id": 71,
