@@ -2,8 +2,11 @@
 dbt Cloud's Administrative API, as verbs that take and return values.
 
 Every endpoint that this package uses is here and nowhere else. Names and filters are dbt Cloud's own. A GET
-and a cancel are repeated as `retries` says (two minutes at most); a request that starts a run is repeated
-only if it certainly did not arrive.
+and a cancel are repeated as `retries` says, for two minutes at most, or as long as `within` allows; a request
+that starts a run is repeated only if it certainly started none.
+
+Unless a verb says more, it raises `DbtCloudApiError` (by its meaning, such as `DbtCloudNotFound`) if dbt
+Cloud refuses or its answer makes no sense, and `DbtCloudUnreachable` if there is none.
 
 What is sent follows what the service was seen to accept: `include_related` is comma-joined, and every path
 but an artifact's ends in a slash; for the rest see `filters`.
@@ -133,9 +136,9 @@ class Client:
 
     def list_jobs(self, *, limit: int | None = None, **filters: Unpack[JobFilters]) -> Iterator[Job]:
         """
-        Yield the active jobs that match, page by page as they are asked for.
+        Yield the active jobs that match, page by page as they are asked for: an error may come late.
 
-        :param limit: how many at most.
+        :param limit: how many at most; by default all.
         """
         return (Job.from_json(item) for item in self._list("jobs/", filters, limit=limit))
 
@@ -165,7 +168,8 @@ class Client:
         """
         Start a run of a job, and return it as dbt Cloud queued it.
 
-        Sent again only if it certainly did not arrive, for 15 minutes at most.
+        Sent again only if it certainly started none (see `retries`), for 15 minutes at most, or as long as
+        `within` allows.
 
         :raises DbtCloudUnreachable: with `may_have_arrived`, the run may have been started all the same.
         :raises DbtCloudServerError: likewise.
@@ -201,9 +205,9 @@ class Client:
         **filters: Unpack[RunFilters],
     ) -> Iterator[Run]:
         """
-        Yield the runs that match, page by page as they are asked for.
+        Yield the runs that match, page by page as they are asked for: an error may come late.
 
-        :param limit: how many at most.
+        :param limit: how many at most; by default all.
         :param include_related: of trigger, job, audit, debug_logs.
         """
         items = self._list("runs/", {**filters, **_including(include_related)}, limit=limit)

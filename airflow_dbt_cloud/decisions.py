@@ -7,7 +7,7 @@ what is found                                            what happens
 nothing of ours                                          start
 a marker of a later try, or of a newer clear             give way: start nothing
 going, same MAX                                          take it up; of several the oldest, cancel the others
-going, other MAX: the task was cleared                   cancel, then start
+going, other MAX: the task was cleared                   cancel unless `cancel_on_kill` is off, then start
 none going; the newest is Success, same MAX and CLEAR    take it up as finished
 none going; the newest is Success otherwise: cleared     start
 none going; the newest is Error, same MAX                start, or retry it if that is wanted and possible

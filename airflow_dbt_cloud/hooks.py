@@ -177,7 +177,10 @@ class DbtCloudHook(BaseHook):
         """
         Start a run that does again what failed in this run and what was skipped after that.
 
-        Only if `Run.can_retry`; else dbt Cloud refuses.
+        Only if `Run.can_retry`.
+
+        :raises DbtCloudInvalidRequest: dbt Cloud cannot do it.
+        :raises DbtCloudError: the run was not started, or nobody knows whether it was.
         """
         return self.get_conn().retry_run(parse_id("run_id", run_id))
 
@@ -192,6 +195,8 @@ class DbtCloudHook(BaseHook):
         Return the runs that match dbt Cloud's filters, oldest first unless `order_by="-id"`.
 
         :param limit: how many at most; more are not asked for.
+        :param include_related: what else is told of a run, of trigger, job, audit and debug_logs; without
+            `trigger` there is no cause.
         """
         runs = self.get_conn().list_runs(
             limit=_optional(parse_count, "limit", limit),
@@ -295,6 +300,7 @@ class DbtCloudHook(BaseHook):
         :param path: as `list_job_run_artifacts` says it.
         :param step: the index of the step that wrote it, from 1; default the last one that did.
         :param limit: how many bytes to read at most, 512 MiB by default.
+        :raises DbtCloudConfigurationError: the path or the run's id is none.
         :raises DbtCloudNotFound: there is none, or not yet.
         :raises DbtCloudAnswerTooLong: it has more bytes.
         """
@@ -312,8 +318,13 @@ class DbtCloudHook(BaseHook):
         Save an artifact to a file as it is, in constant memory, and return how many bytes it has.
 
         :param artifact: `Artifact("manifest.json", run_id=7)`, of `airflow_dbt_cloud.artifacts`.
-        :param target: the file; a `pathlib.Path`, or an `ObjectStoragePath`.
+        A run that has ended less than two minutes ago is waited for, 20 s at most.
+
+        :param target: the file; a `pathlib.Path`, or an `ObjectStoragePath`. Its folder is made, and an older
+            file replaced.
+        :raises DbtCloudConfigurationError: the target is a folder, or the artifact's path is none.
         :raises DbtCloudNotFound: there is none.
+        :raises DbtCloudUnreachable: the download broke off each time: `retry_limit`, or three.
         """
         from airflow_dbt_cloud.artifacts import TRIES, save_artifact
 

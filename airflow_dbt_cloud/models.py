@@ -122,8 +122,13 @@ class Run:
     """
     One run of a job.
 
-    `steps`, and `cause` and `overrides`, are there only if they were asked for (`include_related` run_steps
-    and trigger).
+    `status` is a `DbtCloudJobRunStatus`, a number that is new to us, or 0 if the run was not seen yet.
+    `blocked_by` holds the ids of the runs that it waits for, and `retrying_run_id` that of the run whose
+    failures it does again. `can_retry` says whether dbt Cloud could do this one's failures again, and
+    `retry_not_supported_reason` why not.
+
+    Some is there only if it was asked for (`include_related`): `cause` and `overrides` with trigger,
+    `cancelled_by`, a name, with audit, and `steps` with run_steps.
     """
 
     id: int

@@ -88,7 +88,9 @@ class Followed:
         """
         Return the run once it has ended, or None after some seconds, or sooner if it was hurried.
 
-        :raises DbtCloudError: the run cannot be followed any more.
+        :raises DbtCloudConfigurationError: the run cannot be followed any more: the connection leads
+            elsewhere.
+        :raises Exception: likewise, because of a slip of ours; it is in the triggerer's log.
         """
         if self.outcome is None:
             # Of each who waits his own: cancelling one must not cancel what others wait for.

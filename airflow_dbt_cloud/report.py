@@ -80,7 +80,7 @@ def read_report(
 @dataclass(frozen=True, slots=True)
 class Report:
     """
-    What is known of a run that has ended.
+    What is known of a run, mostly of one that has ended.
 
     `invocations` are those whose results could be read, each once; `notes` say in a sentence each what could
     not be. A node that two steps ran is there twice, in the table as well.

@@ -6,7 +6,7 @@ How a try of a task comes to its run: takes up the one that an earlier try has l
 * A start whose fate is unknown is never repeated blindly: the run is looked for by its marker for two
   minutes. Only if it is nowhere, a start is sent again; three at most.
 * If dbt Cloud cannot be asked within `timeout`, the try ends with an error rather than risk a second run.
-* Nothing is cancelled but what bears the task's marker.
+* Nothing is cancelled but what bears the task's marker, or is a retry that this very try has asked for.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class Starting:
     :param if_job_running: what to do about other runs of the job; `queue`, `reuse`, `skip` or `fail`.
     :param retry_from_failure: whether a failed run of the task is retried rather than started anew.
     :param cancel_on_kill: whether the run of a cleared task is cancelled.
-    :param timeout: seconds within which the run must be there.
+    :param timeout: seconds within which the run must be there; to look for one whose start got lost may take
+        two minutes more.
     :param on_cancel: is called for each run that is cancelled.
     :param sleep: takes seconds; raises if the task is killed.
     :param clock: seconds that only grow.

@@ -1,8 +1,9 @@
 """
 The trigger that follows a run while its task is deferred, and the event that it fires.
 
-All triggers of a triggerer share one poller for each account (`airflow_dbt_cloud.poller`). A trigger keeps
-what is its task's own: the deadlines, the log, and the question whether a person has ended the task.
+All triggers of a triggerer that reach an account in the same way share one poller
+(`airflow_dbt_cloud.poller`). A trigger keeps what is its task's own: the deadlines, the log, and the question
+whether a person has ended the task.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ class DbtCloudRunJobTrigger(BaseTrigger):
     :param conn_id: the connection.
     :param run_id: the run.
     :param account_id: the task's own account id, which beats the connection's.
-    :param poll_interval: seconds between two questions.
+    :param poll_interval: seconds between two questions (default 60); of several triggers that follow the same
+        run the shortest counts.
     :param end_time: when to stop waiting, in seconds since the epoch; None = never.
     :param execution_deadline: when the task's `execution_timeout` is over, likewise.
     :param hook_params: numbers for the hook; only `timeout_seconds` counts here.
@@ -149,8 +151,11 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         run cannot be followed.
     :param run_account_id: the account that the run was started in, likewise.
     :param run_url: where the run can be seen.
-    :param cancel_on_kill: whether the run is the task's own, and is cancelled if a person ends the task.
-    :param stream_logs: whether the task's log shows what the run's steps write.
+    :param cancel_on_kill: whether the run is the task's own, and is cancelled if a person ends the task
+        (default True).
+    :param stream_logs: whether the task's log shows what the run's steps write, for a request every 15 s
+        (default False).
+    :raises DbtCloudConfigurationError: `run_id` or `poll_interval` is none.
     """
 
     def __init__(  # noqa: PLR0913 - an argument each, because they are stored one by one

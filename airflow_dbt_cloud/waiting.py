@@ -108,6 +108,7 @@ class Watch:
         Ask, take note of what comes, and return the error if it is one.
 
         :raises DbtCloudLostTrack: it has been one for too long.
+        :raises DbtCloudConfigurationError: the connection leads elsewhere: the run cannot be asked for again.
         """
         try:
             self.saw(ask())
@@ -177,6 +178,7 @@ def wait_for_end(
     :param pause: sleeps for some seconds.
     :raises DbtCloudWaitTimeout: the watch's deadline has passed.
     :raises DbtCloudLostTrack: nothing was seen for too long.
+    :raises DbtCloudConfigurationError: the connection has come to lead elsewhere; the run goes on.
     """
     while True:
         error = watch.look(ask)

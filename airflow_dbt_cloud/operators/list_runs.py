@@ -58,7 +58,8 @@ class DbtCloudListJobRunsOperator(BaseOperator):
     :param order_by: id, created_at or finished_at, with a `-` before it for the newest first; default the
         oldest first (templated).
     :param limit: how many at most; by default all, a hundred to a request (templated).
-    :param latest_only: return the first run alone, and with no `order_by` the newest.
+    :param latest_only: return the first run alone, and with no `order_by` the newest; leaves no room for
+        `limit`.
     :param include_related: what else to tell of a run: with `trigger` there is a key `trigger`, a dict of the
         `cause` and what the start overrode; with `audit` a key `cancelled_by`, a name (templated).
     :param dbt_cloud_conn_id: the connection (templated).
