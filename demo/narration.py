@@ -21,6 +21,8 @@ TOLD = ("airflow.task.operators.airflow_dbt_cloud", "airflow.task.hooks.airflow_
 # Of dbt's console a model's end says enough, and so does a test's failure; its clock stands beside ours.
 UNTOLD = re.compile(r"\d of \d+ (START|PASS)|No packages were found")
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d +")
+# Below the words of a line, which begins with the time.
+NEXT_LINE = "\n" + " " * 14
 # How dbt calls the end of a node that did what it should.
 OK = frozenset({"success", "pass", "warn", "no-op"})
 
@@ -92,7 +94,8 @@ class Narrator:
         for text in told[self._log_lines[try_number] :]:
             is_console = CLOCK.match(text)
             if not UNTOLD.search(text) and not (is_console and self._only and not self._only.search(text)):
-                self._say(f"    {CLOCK.sub('    ', text)}")
+                # Of several lines, such as an error's, each stands below the first.
+                self._say(f"    {CLOCK.sub('    ', text)}".replace("\n", NEXT_LINE))
         self._log_lines[try_number] = len(told)
         if "job_run_id" in self._airflow.xcom_keys(*self.dag_run, task_id):
             run_id = self._airflow.xcom(*self.dag_run, task_id, "job_run_id")

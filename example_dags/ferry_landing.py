@@ -175,5 +175,6 @@ def _folder(text: str) -> Path:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Land a week of files, up to yesterday.")
     parser.add_argument("landing", type=_folder, metavar="FOLDER", help="where, for example $DBT_LANDING")
-    now = datetime.now(UTC)
-    land_week(parser.parse_args().landing, now.date() - timedelta(days=1), now)
+    folder, now = parser.parse_args().landing, datetime.now(UTC)
+    landed = land_week(folder, now.date() - timedelta(days=1), now)
+    print(f"Landed a week in {folder}:", ", ".join(f"{rows} {table}" for table, rows in landed.items()))

@@ -181,6 +181,13 @@ class TestLanding:
         assert said in completed.stderr
         assert read_all(tmp_path) == {}
 
+    def test_it_says_what_landed(self, tmp_path):
+        """A week lands in the folder that is named, and a line says how much."""
+        command = [sys.executable, EXAMPLES / "ferry_landing.py", tmp_path / "ferry"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.startswith(f"Landed a week in {tmp_path / 'ferry'}: ")
+        assert len(read_all(tmp_path / "ferry")) == 21
+
 
 class TestCloud:
     """What `dbt_cloud.yml` offers."""

@@ -11,7 +11,7 @@ if __name__ == "__main__":
             raise
         sys.stderr.write(
             f"error: {error.name} is not installed for {sys.executable}: "
-            "pip install 'airflow-dbt-cloud[local]'\n"
+            "pip install 'airflow-dbt-cloud[local]', or in a clone '.[local]'\n"
         )
         sys.exit(2)
     sys.exit(main())

@@ -84,7 +84,7 @@ def check_installation() -> str:
         if found is None:
             raise StartError(
                 f"{distribution} is not installed for {sys.executable}: "
-                "pip install 'airflow-dbt-cloud[local]'"
+                "pip install 'airflow-dbt-cloud[local]', or in a clone '.[local]'"
             )
     return metadata.version("dbt-core")
 

@@ -10,7 +10,8 @@ if __name__ == "__main__":
         if (error.name or "").partition(".")[0] != "libcst":
             raise
         sys.stderr.write(
-            f"error: libcst is not installed for {sys.executable}: pip install 'airflow-dbt-cloud[migrate]'\n"
+            f"error: libcst is not installed for {sys.executable}: "
+            "pip install 'airflow-dbt-cloud[migrate]', or in a clone '.[migrate]'\n"
         )
         sys.exit(2)
     # A chain of some hundred tasks, `a >> b >> …`, is nested as deep as it is long.

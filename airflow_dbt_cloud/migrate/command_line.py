@@ -71,9 +71,10 @@ class _Work:
 
     def migrate(self, path: Path) -> None:
         """Migrate a file, and say what there is to say of it."""
-        self._files += 1
         try:
-            migration = migrate(path.read_bytes())
+            source = path.read_bytes()
+            self._files += 1
+            migration = migrate(source)
             if migration.is_pending and self._is_writing:
                 write(path, migration.result)
         except (OSError, MigrationError) as error:

@@ -169,9 +169,8 @@ def test_without_a_web_server(project, tmp_path):
         check=False,
     )
     assert done.returncode == 2
-    assert re.fullmatch(
-        r"error: \w+ is not installed for \S+: pip install 'airflow-dbt-cloud\[local\]'\n", done.stderr
-    )
+    install = r"pip install 'airflow-dbt-cloud\[local\]', or in a clone '.\[local\]'"
+    assert re.fullmatch(rf"error: \w+ is not installed for \S+: {install}\n", done.stderr)
 
 
 @pytest.mark.slow

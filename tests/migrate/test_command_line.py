@@ -54,6 +54,15 @@ def test_write(dags, capsys):
     assert main(["dags"]) == 0
 
 
+def test_no_such_file(capsys):
+    """A path that leads nowhere is an error, and no file that was looked at."""
+    assert main(["nosuch.py"]) == 2
+    said = "nosuch.py: error: No such file or directory\n"
+    assert (
+        capsys.readouterr().err == f"{said}0 files looked at; 0 to rewrite (with --write); 1 file in error.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "arguments", "code", "words"),
     [
