@@ -317,9 +317,9 @@ class DbtCloudHook(BaseHook):
         """
         Save an artifact to a file as it is, in constant memory, and return how many bytes it has.
 
-        :param artifact: `Artifact("manifest.json", run_id=7)`, of `airflow_dbt_cloud.artifacts`.
-        A run that has ended less than two minutes ago is waited for, 20 s at most.
+        That of a run which has ended less than two minutes ago is waited for, 20 s at most.
 
+        :param artifact: `Artifact("manifest.json", run_id=7)`, of `airflow_dbt_cloud.artifacts`.
         :param target: the file; a `pathlib.Path`, or an `ObjectStoragePath`. Its folder is made, and an older
             file replaced.
         :raises DbtCloudConfigurationError: the target is a folder, or the artifact's path is none.
