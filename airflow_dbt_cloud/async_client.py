@@ -30,6 +30,8 @@ MOST_BESIDE = 2
 # In a triggerer others wait while an answer is taken apart: one of 8 MiB stalls the event loop by 50 ms, one
 # of 32 MiB by 170 ms.
 LONGEST_ANSWER = 8 * 2**20
+# A connection that the server has closed fails at once; after so many seconds it was something else.
+SWALLOWED_WITHIN = 5.0
 
 Answer = TypeVar("Answer")
 
@@ -80,6 +82,8 @@ class AsyncClient:
     async def _ask(self, call: Callable[[Client], Answer], threads: Threads | None = None) -> Answer:
         threads = threads or self._threads
         client = self._client or await self._make_client()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             return await threads.run(lambda: call(client))
         except DbtCloudUnauthorized:
@@ -91,7 +95,7 @@ class AsyncClient:
         except DbtCloudAnswerTooLong:
             raise
         except DbtCloudUnreachable as error:
-            if not error.may_have_arrived:
+            if not error.may_have_arrived or clock() - began > SWALLOWED_WITHIN:
                 raise
         # The server may have closed a kept-alive connection meanwhile; a new one does not suffer from that.
         return await threads.run(lambda: call(client))

@@ -8,7 +8,7 @@ name                              kind     what it tells
 `dbt_cloud.runs_resumed`          counter  runs that a retry took up instead of starting another
 `dbt_cloud.attempts_superseded`   counter  tries that gave way to a later try of the same task
 `dbt_cloud.runs_cancelled`        counter  runs that tasks and triggers cancelled
-`dbt_cloud.requests`              counter  requests that a triggerer sent to see how runs are
+`dbt_cloud.requests`              counter  requests that a triggerer sent for runs and consoles
 `dbt_cloud.rate_limited`          counter  those of them that were answered 429
 `dbt_cloud.runs_waiting`          gauge    runs that a triggerer waits for
 `dbt_cloud.oldest_poll_age`       gauge    seconds since it asked for that run for which this is longest ago

@@ -33,7 +33,6 @@ from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudError,
     DbtCloudInvalidRequest,
-    DbtCloudNotFound,
     DbtCloudRateLimited,
     DbtCloudUnreachable,
 )
@@ -69,7 +68,8 @@ class Followed:
 
     `outcome` is the run when it has ended, or why it cannot be followed any more. Until then, `status` is how
     it was when all runs were last asked for, 0 before that, and `error` why the last question failed, None if
-    it did not. `asked` is when that question was sent. Times are the loop's.
+    it did not. `asked` is when that question was sent. `is_missing` means that it was in no answer, and could
+    not be seen by itself either. Times are the loop's.
     """
 
     id: int
@@ -79,6 +79,7 @@ class Followed:
     due: float = NEVER
     hurried: float = NEVER
     followers: int = 0
+    is_missing: bool = False
     status: int = 0
     error: DbtCloudError | None = field(default=None, repr=False)
     outcome: Run | Exception | None = field(default=None, repr=False)
@@ -213,7 +214,11 @@ class Poller:
     def _has_time(self) -> bool:
         now, first = asyncio.get_running_loop().time(), self._first()
         is_due_soon = first is not None and first.due <= now + self._budget.pace
-        return self._budget.is_free and self._paused_until <= now and not is_due_soon
+        return self._budget.is_free and not self._is_paused and not is_due_soon
+
+    @property
+    def _is_paused(self) -> bool:
+        return self._paused_until > asyncio.get_running_loop().time()
 
     def _run(self) -> None:
         if self._task is None:
@@ -321,7 +326,9 @@ class Poller:
 
     def _pause(self, error: DbtCloudRateLimited) -> None:
         self.rate_limited += 1
-        self._paused_until = asyncio.get_running_loop().time() + pause_after(error, 1)
+        # Of several answers that were on their way the most patient one counts.
+        until = asyncio.get_running_loop().time() + pause_after(error, 1)
+        self._paused_until = max(self._paused_until, until)
         log.warning("%s Nothing is asked until dbt Cloud wants it again.", error)
 
     async def _look(self, batch: list[Followed]) -> None:
@@ -336,23 +343,27 @@ class Poller:
         for followed in batch:
             if followed.id in seen:
                 self._saw(followed, seen[followed.id], now)
-            elif not is_full and not isinstance(followed.error, DbtCloudNotFound):
+            elif not is_full and not followed.is_missing:
                 # It goes on; or it is gone, which only a full look can tell.
                 followed.error, followed.asked = None, now
         if is_full:
             for followed in batch:
                 followed.seen_in_full = now
-                if followed.id not in seen:
+            for followed in batch:
+                if followed.id not in seen and not self._is_paused:
                     await asyncio.sleep(self._budget.claim())
                     await self._look_at(followed)
 
     async def _look_at(self, followed: Followed) -> None:
+        """Ask how one run is; what goes wrong is its trouble alone."""
         now = asyncio.get_running_loop().time()
         self.requests += 1
         try:
             self._saw(followed, await self._client.get_run(followed.id), now)
-        except DbtCloudNotFound as error:
-            followed.error, followed.asked = error, now
+        except (DbtCloudApiError, DbtCloudUnreachable) as error:
+            followed.error, followed.asked, followed.is_missing = error, now, True
+            if isinstance(error, DbtCloudRateLimited):
+                self._pause(error)
 
     async def _list(self, ids: list[int], *, is_full: bool) -> dict[int, Run]:
         self.requests += 1
@@ -367,7 +378,7 @@ class Poller:
         return seen
 
     def _saw(self, followed: Followed, run: Run, now: float) -> None:
-        followed.status, followed.error, followed.asked = run.status, None, now
+        followed.status, followed.error, followed.asked, followed.is_missing = run.status, None, now, False
         if run.is_terminal:
             followed.end(run)
 

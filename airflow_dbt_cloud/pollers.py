@@ -30,7 +30,11 @@ REPORT_INTERVAL = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How all pollers of an event loop fare; `requests` and `rate_limited` are those since the last time."""
+    """
+    How all pollers of an event loop fare.
+
+    `oldest_poll_age` is in seconds; `requests` and `rate_limited` are those since the last time.
+    """
 
     runs_waiting: int
     oldest_poll_age: float

@@ -5,6 +5,7 @@ import contextvars
 import threading
 
 import pytest
+import requests
 import responses
 
 from airflow_dbt_cloud.async_client import LONGEST_ANSWER, AsyncClient
@@ -282,3 +283,18 @@ def test_questions_that_take_long():
         envelope = {"status": {"code": 200, "is_success": True}, "data": {"id": 7, "status": 3}}
         mock.get(f"{HOST}/api/v2/accounts/42/runs/7/", json=envelope)
         assert asyncio.run(scene()).status == 3
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(0.1, 2), (30, 1)])
+def test_a_slow_failure_is_not_repeated(loop, cloud, inline_threads, seconds, asked):
+    """What fails after some time was not swallowed by a connection, and is not asked for again."""
+    cloud.answers = [requests.ReadTimeout("too slow")] * 2
+
+    class Slow(type(inline_threads)):
+        async def run(self, call):
+            await asyncio.sleep(seconds)
+            return await super().run(call)
+
+    with pytest.raises(DbtCloudUnreachable):
+        loop.run_until_complete(AsyncClient(Connection(), threads=Slow()).get_run(7))
+    assert len(cloud.requests) == asked

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import random
+import re
 
 import pytest
 
@@ -17,6 +18,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudNotFound,
     DbtCloudRateLimited,
     DbtCloudServerError,
+    DbtCloudUnauthorized,
     DbtCloudUnreachable,
 )
 from airflow_dbt_cloud.poller import Poller
@@ -438,6 +440,77 @@ def test_a_run_that_is_gone(loop, cloud, poller):
     gone, there = loop.run_until_complete(look())
     assert isinstance(gone, DbtCloudNotFound)
     assert there is None
+
+
+def is_for_one(url):
+    """Say whether a question is for one run alone."""
+    return re.search(r"/runs/\d+/", url) is not None
+
+
+def alone(trouble):
+    """Return what answers so if it is asked for one run alone."""
+    return lambda request: trouble if is_for_one(request.url) else None
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        ((403, {}, "{}"), DbtCloudUnauthorized),
+        ((503, {}, "<html>"), DbtCloudServerError),
+        (ConnectionResetError("reset"), DbtCloudUnreachable),
+    ],
+)
+def test_a_run_that_cannot_be_asked_for(loop, cloud, poller, trouble, error):
+    """A run that is in no list, and cannot be asked for by itself, is no trouble of those beside it."""
+    cloud.statuses = {8: 3}
+    cloud.answers = [alone(trouble)] * 100
+
+    async def look():
+        with poller.follow(7, 10) as odd, poller.follow(8, 10) as there:
+            await odd.wait(150)
+            return odd.error, there.error, there.status
+
+    odd, there, status = loop.run_until_complete(look())
+    assert isinstance(odd, error)
+    assert (there, status) == (None, 3)
+    # All runs are asked for once a minute, and no more often because of the odd one.
+    assert len([params for params in cloud.lists() if "status__in" not in params]) == 2
+
+
+def test_rate_limited_beside_a_list(loop, cloud, poller, reply):
+    """A 429 to the question for one run makes all wait, but is no trouble of those that were just seen."""
+    cloud.statuses = {8: 3}
+    cloud.answers = [alone(reply(429, None, "slow down", {"Retry-After": "300"}))] * 100
+
+    async def look():
+        with poller.follow(6, 10), poller.follow(7, 10), poller.follow(8, 10) as there:
+            await there.wait(200)
+            return there.error, there.status
+
+    assert loop.run_until_complete(look()) == (None, 3)
+    # Of the two that are in no list the second is not asked for meanwhile.
+    assert len([url for _, url, _ in cloud.requests if is_for_one(url)]) == 1
+
+
+def test_the_longest_pause_counts(loop, cloud, connection, inline_threads, reply):
+    """Of two answers 429 the one that wants the longer pause is obeyed, whichever came first."""
+
+    class Slow(type(inline_threads)):
+        async def run(self, call):
+            await asyncio.sleep(5)
+            return await super().run(call)
+
+    poller = Poller(AsyncClient(connection, threads=Slow()), budget=Budget(500, clock=loop.time))
+    cloud.statuses = dict.fromkeys(range(1, 301), 3)
+    cloud.answers = [reply(429, None, "slow down", {"Retry-After": str(seconds)}) for seconds in (300, 30)]
+
+    async def follow_all():
+        await asyncio.gather(*(ended(poller, run_id, within=400) for run_id in cloud.statuses))
+
+    loop.run_until_complete(follow_all())
+    times = [at for at, _, _ in cloud.requests]
+    assert times[1] - times[0] < 5
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) >= 299
 
 
 def test_batches_refused(loop, cloud, poller, caplog):
