@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from airflow_dbt_cloud.errors import (
     DbtCloudAnswerTooLong,
+    DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudServerError,
     DbtCloudUnreachable,
@@ -226,7 +227,9 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> Run:
         """
-        Cancel a run, and wait until it has stopped, for a minute at most; return it as it is then.
+        Cancel a run, and wait until it has stopped, for a minute at most; return it as it was seen last.
+
+        Only the cancel itself raises: whether the run has stopped is not worth an error.
 
         :param sleep: takes seconds.
         :param clock: seconds that only grow; no question is begun after the minute.
@@ -236,7 +239,10 @@ class Client:
         client = self.within(lambda: max(0.0, deadline - clock()))
         while not run.is_terminal and clock() + END_PAUSE <= deadline:
             sleep(END_PAUSE)
-            run = client.get_run(run_id)
+            try:
+                run = client.get_run(run_id)
+            except (DbtCloudApiError, DbtCloudUnreachable):
+                break
         return run
 
     def get_step(self, step_id: int) -> Step:

@@ -18,6 +18,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudNotFound,
     DbtCloudRateLimited,
     DbtCloudServerError,
+    DbtCloudUnauthorized,
     DbtCloudUnreachable,
 )
 from airflow_dbt_cloud.models import (
@@ -742,6 +743,19 @@ def test_end_run_repeats_no_longer(dbt_cloud, make_credentials):
     dbt_cloud.post(f"{HOST}{V2}runs/1/cancel/", json={"data": {**RUN, "status": 3}})
     dbt_cloud.get(f"{HOST}{V2}runs/1/", status=429, headers={"Retry-After": "59"})
     client = Client(make_credentials(), retries=Retries(sleep=pytest.fail))
-    with pytest.raises(DbtCloudRateLimited):
-        client.end_run(1, sleep=slept.append, clock=lambda: sum(slept))
+    assert client.end_run(1, sleep=slept.append, clock=lambda: sum(slept)).status == 3
     assert slept == [2.0]
+
+
+def test_end_run_that_is_not_seen(dbt_cloud, client):
+    """A cancelled run that cannot be seen any more is returned as it was: only the cancel raises."""
+    dbt_cloud.post(f"{HOST}{V2}runs/1/cancel/", json={"data": {**RUN, "status": 3}})
+    dbt_cloud.get(f"{HOST}{V2}runs/1/", status=403, json={"status": {}, "data": None})
+    assert client.end_run(1, sleep=lambda _: None, clock=lambda: 0.0).status == 3
+
+
+def test_end_run_that_is_not_cancelled(dbt_cloud, client):
+    """A cancel that dbt Cloud refuses raises."""
+    dbt_cloud.post(f"{HOST}{V2}runs/1/cancel/", status=403, json={"status": {}, "data": None})
+    with pytest.raises(DbtCloudUnauthorized):
+        client.end_run(1, sleep=pytest.fail, clock=lambda: 0.0)
