@@ -268,7 +268,7 @@ class DbtCloudJobRunException(DbtCloudError):
     A run that did not end well, or whose end is unknown.
 
     :param run: the run as it was last seen.
-    :param explanation: one line on what happened and what to do next.
+    :param explanation: what happened and what to do next, in a line or several.
     """
 
     verdict = "did not succeed"

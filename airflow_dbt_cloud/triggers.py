@@ -28,6 +28,7 @@ from airflow_dbt_cloud.errors import (
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudLostTrack,
+    DbtCloudRateLimited,
     DbtCloudUnreachable,
     DbtCloudWaitTimeout,
 )
@@ -35,6 +36,7 @@ from airflow_dbt_cloud.get_provider_info import OPTIONS
 from airflow_dbt_cloud.models import NOT_SEEN_YET, Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
 from airflow_dbt_cloud.pollers import get_poller
+from airflow_dbt_cloud.retries import pause_after
 from airflow_dbt_cloud.streaming import stream
 from airflow_dbt_cloud.task_states import ENDED_WHILE_DEFERRED, question, read_state
 from airflow_dbt_cloud.waiting import Watch
@@ -67,7 +69,9 @@ class RunEvent:
     What a trigger tells its task: the only thing that crosses from triggerer to worker.
 
     `outcome` is `ended` (then `status` says how), `timeout`, `execution_timeout`, `lost_track` or
-    `misconfigured`. `shown` is what the task's log has of the run's console; see `Console.shown`.
+    `misconfigured`. `message` is dbt Cloud's status message if the run has ended, else why the wait has, and
+    `href` the run's URL, empty if it is not known. `shown` is what the task's log has of the run's console;
+    see `Console.shown`.
     """
 
     outcome: str
@@ -120,7 +124,9 @@ class RunEvent:
             case "timeout":
                 raise DbtCloudWaitTimeout(run, self.message)
             case "execution_timeout":
-                raise AirflowTaskTimeout(self.message)
+                why = self.message.removesuffix(".")
+                msg = f"dbt Cloud run {self.run_id} had not ended: {why}. {self.href}".rstrip()
+                raise AirflowTaskTimeout(msg)
             case "lost_track":
                 raise DbtCloudLostTrack(run, self.message)
             case "misconfigured":
@@ -148,8 +154,8 @@ class DbtCloudRunJobTrigger(BaseTrigger):
     :param execution_deadline: when the task's `execution_timeout` is over, likewise.
     :param hook_params: numbers for the hook; only `timeout_seconds` counts here.
     :param host: the access URL that the run was started at. If the connection leads elsewhere meanwhile, the
-        run cannot be followed.
-    :param run_account_id: the account that the run was started in, likewise.
+        run cannot be followed. Empty means that this is not looked at.
+    :param run_account_id: the account that the run was started in, likewise; given together with `host`.
     :param run_url: where the run can be seen.
     :param cancel_on_kill: whether the run is the task's own, and is cancelled if a person ends the task
         (default True).
@@ -260,8 +266,10 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             try:
                 await client.cancel_run(self.run_id)
             except (DbtCloudApiError, DbtCloudUnreachable) as error:
-                self.log.warning("%s Cancelling again in %d s.", error, pause)
-                await asyncio.sleep(pause)
+                # A 429 sooner than dbt Cloud wants would be followed by another one.
+                seconds = pause_after(error, 1) if isinstance(error, DbtCloudRateLimited) else pause
+                self.log.warning("%s Cancelling again in %.0f s.", error, seconds)
+                await asyncio.sleep(seconds)
             else:
                 break
         else:
@@ -320,7 +328,7 @@ class DbtCloudRunJobTrigger(BaseTrigger):
         if isinstance(error, DbtCloudConfigurationError):
             return self._event("misconfigured", str(error))
         if self._is_past_execution_deadline:
-            return self._event("execution_timeout", "The task's execution_timeout is over.")
+            return self._event("execution_timeout", "the task's execution_timeout is over")
         return self._event("timeout", error.explanation)
 
     def _event(self, outcome: str, message: str) -> RunEvent:

@@ -184,7 +184,7 @@ def test_only_success_is_success():
         ("ended", 3, ValueError, "Run 7 has not ended: Running."),
         ("ended", 99, ValueError, "Run 7 has not ended: status 99."),
         ("timeout", 0, DbtCloudWaitTimeout, f"dbt Cloud run 7 has not ended in time: the reason. {URL}"),
-        ("execution_timeout", 0, AirflowTaskTimeout, "the reason"),
+        ("execution_timeout", 0, AirflowTaskTimeout, f"dbt Cloud run 7 had not ended: the reason. {URL}"),
         ("lost_track", 0, DbtCloudLostTrack, f"dbt Cloud run 7 is out of sight: the reason. {URL}"),
         ("misconfigured", 0, DbtCloudConfigurationError, "the reason"),
         (
@@ -1029,6 +1029,18 @@ def test_dbt_cloud_cannot_cancel_now(loop, cloud, make, airflow, kill, reply):
     lines = kill(make())
     assert cloud.cancelled == [7]
     assert "Cancelling again in 1 s" in " ".join(line["event"] for line in lines)
+
+
+def test_dbt_cloud_wants_no_cancel_now(loop, cloud, make, airflow, kill, reply):
+    """A cancel that is answered 429 is tried again when dbt Cloud wants it, and not before."""
+    airflow.state = "failed"
+    cloud.cancel_answer = reply(429, None, "Slow down.", {"Retry-After": "300"})
+    # The trigger is killed after 30 s.
+    loop.call_later(30 + 299, lambda: setattr(cloud, "cancel_answer", None))
+    lines = kill(make())
+    assert cloud.cancelled == [7]
+    assert [line["event"] for line in lines].count("%s Cancelling again in %.0f s.") <= 1
+    assert loop.elapsed >= 330
 
 
 @pytest.mark.parametrize("deadline", ["end_time", "execution_deadline"])
