@@ -35,6 +35,8 @@ __all__ = ["Attempt", "make_marker"]
 
 KILL_BUDGET = 4.0
 STATE_BUDGET = 2.0
+# Whoever oversleeps by so many seconds stood still, maybe for so long that Airflow has begun another try.
+STANDSTILL = 15.0
 
 
 def make_marker(context: Context) -> Marker | None:
@@ -69,7 +71,8 @@ class Attempt:
     """
     One execution of a task.
 
-    Invariant: whoever learns last of the two, of the run and of the kill, cancels the run.
+    Invariant: whoever learns last of the two, of the run and of a person's wish to end the task, cancels the
+    run.
 
     :param ti: Airflow's task instance.
     :param hook: is asked for its client only once a run may exist. By then it has read the connection, for
@@ -125,12 +128,20 @@ class Attempt:
 
         :param seconds: 0 only makes sure that it is not killed.
         :raises DbtCloudWaitInterrupted: the task is killed; says whether the run goes on.
-        :raises DbtCloudError: the task is killed, and there is no run yet.
+        :raises DbtCloudError: the task is killed, or stood still meanwhile, and there is no run yet.
         """
+        began = time.time()
         self._is_over.wait(seconds)
         if self._is_killed:
             self.settle()
             raise self._interruption()
+        late = time.time() - began - seconds
+        if self.run is None and late > STANDSTILL:
+            msg = (
+                f"This process stood still for {late:.0f} s, and another try may be at work by now: this one "
+                "goes no further. A retry looks for its run."
+            )
+            raise DbtCloudError(msg)
 
     def _interruption(self) -> DbtCloudError:
         ending = self._ending or "Airflow ends this process"

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.waiting import Log
 
 __all__ = [
-    "TROUBLE",
     "defer_arguments",
     "end_overdue",
-    "execution_deadline",
+    "find_execution_deadline",
     "look_once",
     "stand_in_event",
 ]
@@ -42,7 +41,7 @@ LONGEST = timedelta(days=3650).total_seconds()
 TROUBLE = (DbtCloudError, AirflowException, AirflowRuntimeError)
 
 
-def execution_deadline(task: BaseOperator, ti: RuntimeTaskInstanceProtocol) -> float | None:
+def find_execution_deadline(task: BaseOperator, ti: RuntimeTaskInstanceProtocol) -> float | None:
     """Return when `execution_timeout` is over, which counts from the try's start: seconds since the epoch."""
     if task.execution_timeout is None or ti.start_date is None:
         return None

@@ -71,7 +71,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
     :raises DbtCloudRunCancelled: the run was cancelled.
     :raises DbtCloudLostTrack: for `[dbt_cloud] lost_track_after` seconds (default 12 hours) nobody could tell
         how the run is; not if `mode` is `reschedule`, where no poke knows of the one before.
-    :raises AirflowSensorTimeout: `timeout` is over.
+    :raises AirflowSensorTimeout: `timeout` is over; Airflow makes no further try then.
     :raises AirflowTaskTimeout: `execution_timeout` is over.
     :raises AirflowSkipException: instead of these, as `soft_fail` and `never_fail` say.
     """
@@ -135,7 +135,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             self.log.info("Waiting for dbt Cloud run %s: %s", run.id, run.href)
             self._push_url(run.href, context)
         if run.is_terminal:
-            self._judge(run, context)
+            self._finish(run, context)
         return run.is_terminal
 
     def execute(self, context: Context) -> int:
@@ -156,14 +156,14 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral, also if Airflow ended it because no triggerer was up at the deadline."""
-        from airflow_dbt_cloud.deferral import execution_deadline, stand_in_event
+        from airflow_dbt_cloud.deferral import find_execution_deadline, stand_in_event
 
         with self._softly():
             try:
                 # Not the base sensor's: it would give up without the last question.
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
             except TaskDeferralTimeout:
-                deadline = execution_deadline(self, context["ti"])
+                deadline = find_execution_deadline(self, context["ti"])
                 event = stand_in_event(self._make_hook(), self.run_id, deadline)
                 return self._conclude(event, context)
 
@@ -175,7 +175,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             raise TellingCutShort
 
     def _defer(self, context: Context) -> None:
-        from airflow_dbt_cloud.deferral import defer_arguments, execution_deadline
+        from airflow_dbt_cloud.deferral import defer_arguments, find_execution_deadline
 
         run = self._watch.run if self._watch else Run(parse_id("run_id", self.run_id))
         arguments = defer_arguments(
@@ -183,7 +183,7 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
             run,
             interval=max(1.0, self.poke_interval),
             end_time=time.time() + self.timeout,
-            execution_deadline=execution_deadline(self, context["ti"]),
+            execution_deadline=find_execution_deadline(self, context["ti"]),
             cancel_on_kill=False,
             stream_logs=self.stream_logs,
         )
@@ -200,10 +200,10 @@ class DbtCloudJobRunSensor(BaseSensorOperator):
                 event.raise_for_outcome()
             except DbtCloudWaitTimeout as error:
                 raise AirflowSensorTimeout(str(error)) from error
-        self._judge(run, context)
+        self._finish(run, context)
         return run.id
 
-    def _judge(self, run: Run, context: Context) -> None:
+    def _finish(self, run: Run, context: Context) -> None:
         """Tell what the run did, and raise if it did not succeed."""
         from airflow_dbt_cloud.outcome import tell
 

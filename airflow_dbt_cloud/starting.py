@@ -92,6 +92,7 @@ class Starting:
     :param cancel_on_kill: whether the run of a cleared task is cancelled.
     :param timeout: seconds within which the run must be there; to look for one whose start got lost may take
         two minutes more.
+    :param announce: is told the run as soon as it is known, before anything else is asked.
     :param on_cancel: is called for each run that is cancelled.
     :param sleep: takes seconds; raises if the task is killed.
     :param clock: seconds that only grow.
@@ -108,6 +109,7 @@ class Starting:
     retry_from_failure: bool = False
     cancel_on_kill: bool = True
     timeout: float = START_BOUND
+    announce: Callable[[Taken], object] = lambda taken: taken
     on_cancel: Callable[[], object] = lambda: None
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -123,13 +125,28 @@ class Starting:
 
     def take(self) -> Taken:
         """
-        Return the run to follow; started, if there is none.
+        Return the run to follow; started, if there is none, and announced.
 
         :raises DbtCloudSuperseded: a later try of the task is at work.
         :raises DbtCloudJobBusy: another run of the job is going, and `if_job_running` is `skip` or `fail`.
         :raises DbtCloudStartUnconfirmed: nobody knows whether a run was started.
         :raises DbtCloudError: dbt Cloud refuses the start, or cannot be asked; no run was started.
         """
+        taken = self._take()
+        self.announce(taken)
+        self._cancel_doubles(taken)
+        return taken
+
+    def find_started(self, client: Client) -> list[Run]:
+        """
+        Return the runs to cancel if the task is killed before its run is announced; asks once.
+
+        Those are what this try has started, and what earlier ones have left. They go, and can be seen.
+        """
+        runs = self._runs(client, status__in=GOING) if self.marker else ()
+        return [run for run in runs if self._is_mine(run) or self._is_of_earlier_try(run)]
+
+    def _take(self) -> Taken:
         if self.marker is None or (self.marker.try_number <= 1 and not self.is_late):
             return self._start()
         try:
@@ -158,16 +175,7 @@ class Starting:
                 self.log.info("Starting a run: %s.", why)
                 return self._start()
 
-    def find_started(self, client: Client) -> list[Run]:
-        """
-        Return the runs to cancel if the task is killed before `take` has returned; asks once.
-
-        Those are what this try has started, and what earlier ones have left. They go, and can be seen.
-        """
-        runs = self._runs(client, status__in=GOING) if self.marker else ()
-        return [run for run in runs if self._is_mine(run) or self._is_of_earlier_try(run)]
-
-    def cancel_doubles(self, taken: Taken) -> None:
+    def _cancel_doubles(self, taken: Taken) -> None:
         """
         Cancel what else this try has started: of several starts, a lost one may have turned up late.
 
@@ -280,7 +288,7 @@ class Starting:
         return marker is not None and self.marker is not None and not marker.is_later_than(self.marker)
 
     def _read_own_marker(self, run: Run) -> Marker | None:
-        """Return the marker of a run that our task instance has started."""
+        """Return the marker of a run that our task instance has started; a retry bears none."""
         marker = Marker.read(run.cause)
         is_own = marker is not None and self.marker is not None and marker.key == self.marker.key
         return marker if is_own and run.retrying_run_id is None else None

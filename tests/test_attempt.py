@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from freezegun import freeze_time
 
-from airflow_dbt_cloud.attempt import Attempt, make_marker
+from airflow_dbt_cloud.attempt import KILL_BUDGET, STATE_BUDGET, Attempt, make_marker
 from airflow_dbt_cloud.errors import DbtCloudError, DbtCloudServerError, DbtCloudWaitInterrupted
 from airflow_dbt_cloud.models import Run
 
@@ -132,6 +133,12 @@ def test_airflow_is_silent(hook):
     assert hook.cancelled == []
 
 
+def test_airflow_kills_after_five_seconds():
+    """What a kill may take, the question to Airflow included, is over before the process is ended."""
+    assert STATE_BUDGET <= 2
+    assert STATE_BUDGET < KILL_BUDGET <= 4
+
+
 def test_kill_asks_nobody_itself(hook):
     """A kill returns before Airflow answers: it interrupts the very code that would read the answer."""
     ti = TaskInstance("failed")
@@ -246,6 +253,20 @@ def test_a_pause_of_a_task_that_lives(hook):
     attempt.take_note(RUN)
     attempt.pause(0.001)
     assert attempt.ti.asked == []
+
+
+def test_a_task_that_stood_still(hook):
+    """A process that stood still before it has a run asks for none: another try may be at work."""
+    attempt = Attempt(TaskInstance(), hook, log)
+    # It looks at the clock before and after.
+    with (
+        freeze_time("2026-01-02", auto_tick_seconds=60),
+        pytest.raises(DbtCloudError, match="stood still for 60 s, and another try may be at work"),
+    ):
+        attempt.pause(0.0)
+    attempt.take_note(RUN)
+    with freeze_time("2026-01-02", auto_tick_seconds=60):
+        attempt.pause(0.0)
 
 
 def test_cancel(hook, caplog):

@@ -51,6 +51,9 @@ def test_ids(value, number):
         *(
             "",
             " ",
+            "9\r\nX-Header: y",
+            "9/../8",
+            "9?a=b",
             "0",
             "-9",
             "+9",

@@ -423,11 +423,12 @@ def test_retry_of_a_person(job, begin):
     """A retry that a person asked for meanwhile is not taken for a double of ours."""
     job.add(ERROR, by=by(), can_retry=True)
     job.fates = [Fate(READ_TIMEOUT, None)]
-    starting = begin(by(2), retry_from_failure=True)
-    taken = starting.take()
-    assert taken.starts == 2
-    job.add(QUEUED, cause="by hand", retrying_run_id=101)
-    starting.cancel_doubles(taken)
+
+    def announce(_):
+        job.add(QUEUED, cause="by hand", retrying_run_id=101)
+
+    assert begin(by(2), retry_from_failure=True, announce=announce).take().starts == 2
+    assert len(job.rows) == 3
     assert job.cancelled == []
 
 
@@ -562,11 +563,14 @@ def test_double_is_cancelled(job, begin):
     job.add(RUNNING, cause="by hand")
     job.add(RUNNING, by=by(key="f" * 16))
     job.fates = [Fate(READ_TIMEOUT, 121)]
-    starting = begin()
-    taken = starting.take()
-    assert (taken.run.id, taken.starts) == (104, 2)
-    job.clock.sleep(5)
-    starting.cancel_doubles(taken)
+    announced = []
+
+    def announce(taken):
+        announced.append((taken.run.id, taken.starts, [*job.cancelled]))
+        job.clock.sleep(5)
+
+    assert begin(announce=announce).take().run.id == 104
+    assert announced == [(104, 2, [])]
     assert job.cancelled == [103]
     assert [job.status(run_id) for run_id in (101, 102, 104)] == [RUNNING, RUNNING, QUEUED]
 
@@ -574,27 +578,25 @@ def test_double_is_cancelled(job, begin):
 def test_both_turn_up(job, begin):
     """If two answers are lost and both runs found, the older one is followed, and the other cancelled."""
     job.fates = [Fate(READ_TIMEOUT, 125), Fate(READ_TIMEOUT, 5)]
-    starting = begin()
-    taken = starting.take()
-    starting.cancel_doubles(taken)
+    taken = begin().take()
     assert (taken.run.id, taken.starts, job.cancelled) == (101, 2, [102])
 
 
 def test_double_that_has_ended(job, begin):
     """What turned up late and has ended already is not cancelled."""
     job.fates = [Fate(READ_TIMEOUT, 121)]
-    starting = begin()
-    taken = starting.take()
-    job.rows[0]["status"] = SUCCESS
-    job.clock.sleep(5)
-    starting.cancel_doubles(taken)
+
+    def announce(_):
+        job.rows[0]["status"] = SUCCESS
+        job.clock.sleep(5)
+
+    assert begin(announce=announce).take().run.id == 102
     assert job.cancelled == []
 
 
 def test_no_doubles_without_a_second_start(job, begin):
     """After one start nobody looks for a second run."""
-    starting = begin()
-    starting.cancel_doubles(starting.take())
+    begin().take()
     assert [kind for kind, _ in job.requests] == ["start"]
 
 
@@ -602,10 +604,11 @@ def test_no_doubles_without_a_second_start(job, begin):
 def test_double_that_cannot_be_looked_for(job, begin, trouble, caplog):
     """If the second look fails, the log says that there may be a second run, and the task goes on."""
     job.fates = [Fate(READ_TIMEOUT, None)]
-    starting = begin()
-    taken = starting.take()
-    job.lists = [trouble]
-    starting.cancel_doubles(taken)
+
+    def announce(_):
+        job.lists = [trouble]
+
+    assert begin(announce=announce).take().starts == 2
     assert "There may be a second run" in caplog.text
 
 

@@ -116,7 +116,8 @@ class DbtCloudRunJobOperator(BaseOperator):
     :param wait_for_termination: False ends the task as soon as the run is started.
     :param durable: whether a retry looks for the run of an earlier try and takes it up (default: `[dbt_cloud]
         durable`, True). Without it every try starts a run of its own, a start whose answer is lost is an
-        error, and the run of a deferred task that is cleared may go on. `airflow tasks test` never is.
+        error, and the run of a deferred task that is cleared may go on. What `airflow tasks test` runs never
+        is.
     :param if_job_running: what to do if other runs of the job go: `queue` starts one, which dbt Cloud lets
         wait for them (default); `reuse` takes up the newest that has the same overrides and is of no pull
         request, and never cancels it; `skip` skips the task; `fail` fails it.
@@ -133,7 +134,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         that is deferred shows it when the run has ended: in the triggerer it costs a request every 15 s.
         False shows none of it, but the table of nodes. 2,000 lines or 1 MiB at most.
     :param start_timeout: seconds within which the run must be looked for and started (default: `[dbt_cloud]
-        start_timeout`, 15 minutes).
+        start_timeout`, 15 minutes); to look for one whose start got lost may take two minutes more.
     :param check_interval: seconds between two questions whether the run has ended (default: `[dbt_cloud]
         check_interval`, 60).
     :param deferrable: wait in the triggerer, without holding a worker (default: `[operators]
@@ -162,6 +163,10 @@ class DbtCloudRunJobOperator(BaseOperator):
     :raises DbtCloudWaitTimeout: `timeout` is over.
     :raises AirflowTaskTimeout: `execution_timeout` is over.
     :raises DbtCloudWaitInterrupted: Airflow ends the process; the run goes on unless a person ended the task.
+    :raises DbtCloudError: Airflow ends the process before there is a run, or it stood still for so long that
+        another try may have one.
+    :raises TaskDeferralError: the trigger broke down; the run goes on, and a retry resumes it.
+    :raises ValueError: what the trigger told is not understood; likewise.
     :raises DbtCloudLostTrack: for `[dbt_cloud] lost_track_after` seconds (default 12 hours) nobody could tell
         how the run is.
     """
@@ -297,6 +302,7 @@ class DbtCloudRunJobOperator(BaseOperator):
         try:
             taken = self._take_run(context, hook, attempt)
             if not self.wait_for_termination:
+                attempt.confirm()
                 return taken.run.id
             if taken.run.is_terminal:
                 ended = taken.run
@@ -329,10 +335,10 @@ class DbtCloudRunJobOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            from airflow_dbt_cloud.deferral import execution_deadline, stand_in_event
+            from airflow_dbt_cloud.deferral import find_execution_deadline, stand_in_event
 
             run_id = _read_xcom(context["ti"], RUN_ID)
-            event = stand_in_event(self._make_hook(), run_id, execution_deadline(self, context["ti"]))
+            event = stand_in_event(self._make_hook(), run_id, find_execution_deadline(self, context["ti"]))
             return self._conclude(event, context)
 
     def on_kill(self) -> None:
@@ -423,12 +429,13 @@ class DbtCloudRunJobOperator(BaseOperator):
             retry_from_failure=self.retry_from_failure,
             cancel_on_kill=self.cancel_on_kill,
             timeout=max(1.0, deadline - time.monotonic()),
+            announce=partial(self._announce, attempt=attempt),
             on_cancel=partial(metrics.count, metrics.RUNS_CANCELLED),
             sleep=attempt.pause,
         )
         attempt.expect_run(starting.find_started)
         try:
-            taken = starting.take()
+            return starting.take()
         except DbtCloudJobBusy as busy:
             if self.if_job_running == "skip":
                 raise AirflowSkipException(str(busy)) from busy
@@ -436,9 +443,6 @@ class DbtCloudRunJobOperator(BaseOperator):
         except DbtCloudSuperseded:
             metrics.count(metrics.ATTEMPTS_SUPERSEDED)
             raise
-        self._announce(taken, attempt)
-        starting.cancel_doubles(taken)
-        return taken
 
     def _find_job_id(self, client: Client) -> int:
         if self.job_id is not None:
@@ -493,7 +497,7 @@ class DbtCloudRunJobOperator(BaseOperator):
 
     def _defer(self, taken: Taken, hook: DbtCloudHook, attempt: Attempt, interval: float) -> Run:
         """Hand the run over to a trigger, unless it has ended already."""
-        from airflow_dbt_cloud.deferral import defer_arguments, execution_deadline, look_once
+        from airflow_dbt_cloud.deferral import defer_arguments, find_execution_deadline, look_once
 
         run = look_once(hook, taken.run, self.log)
         if not run.is_terminal:
@@ -502,7 +506,7 @@ class DbtCloudRunJobOperator(BaseOperator):
                 run,
                 interval=interval,
                 end_time=time.time() + self.timeout,
-                execution_deadline=execution_deadline(self, attempt.ti),
+                execution_deadline=find_execution_deadline(self, attempt.ti),
                 cancel_on_kill=taken.is_own and self.cancel_on_kill,
                 stream_logs=self.stream_logs is True,
             )

@@ -165,6 +165,16 @@ def test_no_wait(cloud):
     assert run(operator(wait_for_termination=False)) == 7
 
 
+@pytest.mark.parametrize("state", ["failed", "success", "removed"])
+def test_ended_by_a_person_without_a_wait(cloud, state):
+    """A task that a person has ended before its process did leaves no run, though nobody waits for it."""
+    starts(cloud)
+    cancelled = cloud.post(f"{ACCOUNT}/runs/7/cancel/", json=envelope({**STARTED, "status": 30}))
+    with pytest.raises(DbtCloudWaitInterrupted, match=f"a person ended the task .its state is {state}"):
+        run(operator(wait_for_termination=False), TaskInstance(state))
+    assert cancelled.call_count == 1
+
+
 def test_failed(cloud):
     """A run that failed is an error with dbt Cloud's message and the URL."""
     starts(cloud)
