@@ -53,7 +53,7 @@ class Credentials:
     :param base_url: scheme and host, without a path: `https://ab123.us1.dbt.com`.
     :param account_id: the account.
     :param token: a service token or a personal access token; not part of the repr.
-    :param timeout_seconds: how long to wait for each piece of an answer.
+    :param timeout_seconds: how long to wait for each piece of an answer; 60 at most but for an artifact's.
     :param proxies: a URL for each scheme, as `requests` takes them; not part of the repr, for passwords.
     :param ca_bundle: a file of certificates to trust instead of the system's.
     """

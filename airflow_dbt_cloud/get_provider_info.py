@@ -122,7 +122,7 @@ def _connection_type() -> dict[str, Any]:
         "conn-fields": {
             "timeout_seconds": {
                 "label": "Timeout",
-                "description": "Seconds to wait for each piece of an answer; 30 if empty.",
+                "description": "Seconds to wait for each piece of an answer; 30 if empty, at most 60.",
                 "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
             },
             "proxies": {

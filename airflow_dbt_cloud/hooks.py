@@ -66,8 +66,8 @@ class DbtCloudHook(BaseHook):
     :param dbt_cloud_conn_id: the id of a connection of type `dbt_cloud`: host = access URL, login = account
         id, password = token.
     :param account_id: beats the connection's login.
-    :param timeout_seconds: seconds to wait for each piece of an answer; beats the connection's, which is 30
-        by default.
+    :param timeout_seconds: seconds to wait for each piece of an answer, 60 at most but for an artifact's;
+        beats the connection's, which is 30 by default.
     :param retry_limit: how often one request is sent at most; by default its retries are bounded by time
         alone: two minutes, or 15 where a run is started.
     :param retry_delay: seconds before the second try (default 1), doubled for each further one, up to 30; a

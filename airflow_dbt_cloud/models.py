@@ -83,7 +83,12 @@ ADDRESS = ("account", "host", "hostname", "method", "path", "port", "region_name
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a run. `index` counts from 1 and is what artifacts are asked by."""
+    """
+    One step of a run, dbt Cloud's `RunStepResponse`.
+
+    `index` counts from 1 and is what artifacts are asked by. `logs` is what the step wrote, if it was asked
+    for.
+    """
 
     id: int
     index: int
@@ -120,7 +125,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Run:
     """
-    One run of a job.
+    One run of a job, dbt Cloud's `RunResponse`.
 
     `status` is a `DbtCloudJobRunStatus`, a number that is new to us, or 0 if the run was not seen yet.
     `blocked_by` holds the ids of the runs that it waits for, and `retrying_run_id` that of the run whose
@@ -246,7 +251,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job: what a run of it does unless the request overrides it."""
+    """
+    One job, dbt Cloud's `HumanReadableJobDefinitionResponse`: what a run does unless its start overrides it.
+
+    `execute_steps` are its dbt commands. `deactivated` means that dbt Cloud starts no run of it.
+    """
 
     id: int
     name: str
@@ -274,7 +283,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A dbt project in an account."""
+    """A dbt project in an account, dbt Cloud's `ProjectResponse`."""
 
     id: int
     name: str
@@ -287,7 +296,12 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment of a project; jobs belong to one."""
+    """
+    An environment of a project, dbt Cloud's `EnvironmentV3Response`; jobs belong to one.
+
+    `deployment_type` is `production`, `staging` or empty, and `connection_id` leads to its warehouse, 0 if it
+    is not known.
+    """
 
     id: int
     name: str
@@ -312,7 +326,7 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class Connection:
     """
-    How an environment reaches its warehouse.
+    How an environment reaches its warehouse, dbt Cloud's `AccountConnectionDetail`.
 
     Of what dbt Cloud knows only `address` is read, which says where the warehouse is, by dbt Cloud's names.
     """
@@ -335,7 +349,11 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account that a token belongs to."""
+    """
+    The account that a token belongs to, dbt Cloud's `AccountResponse`.
+
+    `plan` is the name of what was bought, and `run_slots` how many of its runs go at a time.
+    """
 
     id: int
     name: str

@@ -97,8 +97,8 @@ class Transport:
         """
         Send a request and return the envelope of the answer: `{"status": …, "data": …, "extra": …}`.
 
-        A body that is not complete after 60 s, or longer than 32 MiB, is given up; the last read may last as
-        long as `timeout_seconds` allows.
+        A body that is not complete after 60 s, or longer than `longest` (32 MiB by default), is given up; the
+        last read may last as long as `timeout_seconds` allows.
 
         :raises DbtCloudApiError: an answer that we dislike.
         :raises DbtCloudAnswerTooLong: an answer that is given up for its length.

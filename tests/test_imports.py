@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+PACKAGE = Path(__file__).parents[1] / "airflow_dbt_cloud"
 
 SCRIPT = """
 import sys
@@ -24,3 +28,29 @@ def test_imports_nothing_heavy(module):
     script = SCRIPT.format(module=f"airflow_dbt_cloud.{module}")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+# Airflow's words, and what speaks to it.
+ABOVE = (
+    *("assets", "attempt", "deferral", "get_provider_info", "hooks", "lineage", "links", "metrics"),
+    *("operators", "options", "outcome", "plugin", "sensors", "tab", "triggers"),
+)
+
+
+@pytest.mark.skipif(not PACKAGE.is_dir(), reason="this is no git checkout")
+def test_no_module_is_left_out():
+    """Each module is in the rules of who may import what, once, and those that may import more are named."""
+    names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    modules = {f"airflow_dbt_cloud.{name}" for name in names - {"__init__", "__pycache__"}}
+    local, transport = "airflow_dbt_cloud.local", "airflow_dbt_cloud.transport"
+    contracts = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    rules = {contract["name"]: contract for contract in contracts}
+    pure = rules["Nothing below the hook imports Airflow"]["source_modules"]
+    without_requests = rules["Only the transport knows requests"]["source_modules"]
+    strange_to_local = rules["The local server knows nothing of the package"]["forbidden_modules"]
+    above = {f"airflow_dbt_cloud.{name}" for name in ABOVE}
+    assert sorted(pure) == sorted(modules - above - {local})
+    assert sorted(without_requests) == sorted(modules - {local, transport})
+    assert sorted(strange_to_local) == sorted(modules - {local})

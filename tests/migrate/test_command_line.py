@@ -54,6 +54,31 @@ def test_write(dags, capsys):
     assert main(["dags"]) == 0
 
 
+def test_what_the_page_shows(dags, capsys):
+    """The page on migrating shows what the tool says of such files."""
+    dag = """from datetime import datetime
+
+from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
+from airflow.providers.dbt.cloud.operators.dbt import DbtCloudRunJobOperator
+from airflow.sdk import dag, task
+
+
+@task
+def tell():
+    print(DbtCloudHook().get_job(5).json()["data"]["name"])
+
+
+@dag(schedule=None, start_date=datetime(2026, 1, 1))
+def nightly():
+    DbtCloudRunJobOperator(task_id="build", job_id=5, retry_from_failure=True)
+"""
+    dags(nightly=dag, other="x = 1\n")
+    assert main(["dags/"]) == 1
+    printed = capsys.readouterr()
+    page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
+    assert f"prints\n\n```text\n{printed.out}{printed.err}```\n" in page
+
+
 def test_no_such_file(capsys):
     """A path that leads nowhere is an error, and no file that was looked at."""
     assert main(["nosuch.py"]) == 2
