@@ -109,8 +109,10 @@ def _run(dbt_cloud: DbtCloud, airflow: Airflow) -> bool:
         rows = airflow.xcom(*nightly.dag_run, "brief")
         _show("What the last task read from route_performance, a mart that dbt built", table(rows))
         print()
-        _, is_green = _run_dag(dbt_cloud, airflow, MANY)
+        mapped, is_green = _run_dag(dbt_cloud, airflow, MANY)
     if is_green:
+        _show("What each of the mapped tasks ran", mapped.tell_mapped())
+        print()
         retried, is_green = _run_dag(dbt_cloud, airflow, RETRY, dbt_task="build", only=TROUBLE)
         links["The retried run"] = airflow.xcom(*retried.dag_run, "build", "job_run_url")
         if is_green:

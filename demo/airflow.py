@@ -118,13 +118,18 @@ class Airflow:
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Wait until a DAG is there, start a run of it, and return the run's id."""
         wait_until(
-            lambda: dag_id in {dag["dag_id"] for dag in self.call("GET", "dags")["dags"]},
+            lambda: self.has_dag(dag_id),
             within=90,
             what=f"Reading the DAG {dag_id}",
             watching=list(self.processes.values()),
         )
         run = self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Say whether a DAG is there."""
+        found = self.call("GET", "dags", dag_id_pattern=dag_id, limit=100)["dags"]
+        return dag_id in {dag["dag_id"] for dag in found}
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return a DAG run."""
@@ -154,9 +159,12 @@ class Airflow:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
         self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+    def xcom(
+        self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
+    ) -> Any:
         """Return the value of a task's XCom."""
-        return self.task(dag_id, run_id, task_id, f"xcomEntries/{key}", deserialize=True)["value"]
+        part = f"xcomEntries/{key}"
+        return self.task(dag_id, run_id, task_id, part, deserialize=True, map_index=map_index)["value"]
 
     def xcom_keys(self, dag_id: str, run_id: str, task_id: str) -> set[str]:
         """Return the keys of a task's XComs."""

@@ -87,6 +87,16 @@ class Narrator:
                 if models and (retry or verb != "built"):
                     yield f"         {verb}: {', '.join(models)}"
 
+    def tell_mapped(self) -> Iterator[str]:
+        """Yield a line for each mapped task: the job that it ran, and its run."""
+        for task in self._airflow.tasks(*self.dag_run):
+            if (index := task["map_index"]) >= 0:
+                run_id = self._airflow.xcom(*self.dag_run, task["task_id"], "job_run_id", map_index=index)
+                run = self._client.get_run(run_id)
+                name = self._client.get_job(run.job_id).name
+                seconds = run.duration.total_seconds()
+                yield f"  {name:<18}  run {run.id} ({run.status_name} after {seconds:.0f} s)"
+
     def _tell_dbt(self, task_id: str, try_number: int) -> None:
         lines = self._airflow.log(*self.dag_run, task_id, try_number)
         # Airflow's own lines are not counted: how many there are depends on whether the task is at work.

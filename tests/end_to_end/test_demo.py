@@ -56,6 +56,7 @@ def test_demo(demo, tmp_path):
     assert re.search(r"Airflow +http://127.0.0.1:(?!8080)\d+", output)
     assert re.search(r"dbt Cloud +http://127.0.0.1:(?!8580)\d+", output)
     assert "Task refresh[4]: success" in output
+    assert len(re.findall(r"^  Refresh \w+ +run \d+ \(Success after \d+ s\)$", output, re.MULTILINE)) == 5
     assert_retried(output)
     assert "Port 8580 is taken; using" in output
     assert "Traceback" not in output
