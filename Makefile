@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 TASKS ?= 300
+TIMES ?= 1
 EXAMPLES ?= 2000
 COMBINATIONS ?=
 TAG ?=
@@ -36,8 +37,13 @@ fuzz: $(VENV)/.installed ## EXAMPLES=2000 odd answers to each question, other on
 	FUZZ=$(EXAMPLES) $(BIN)/python -m pytest --numprocesses 2 --timeout 3600 tests/test_fuzz.py tests/tab/test_fuzz.py
 	FUZZ=$(EXAMPLES) node --test tests/tab/fuzz.test.mjs
 
-chaos: $(VENV)/.installed ## TASKS=300 tasks on one job, while workers die and replies get lost
-	CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP tests/end_to_end/test_chaos_at_scale.py
+# All that dies, is marked or cleared, or gets lost.
+CHAOS := test_chaos test_chaos_components test_chaos_at_scale test_people test_retry_from_failure
+chaos: $(VENV)/.installed ## the stories of what dies and gets lost, TIMES=1 times, one of them of TASKS=300 tasks
+	for time in $$(seq $(TIMES)); do \
+		CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+			$(CHAOS:%=tests/end_to_end/%.py) || exit 1; \
+	done
 
 screenshots: $(VENV)/.installed ## take the pictures of Airflow's pages in docs/images anew
 	SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest tests/end_to_end/test_pages.py tests/end_to_end/test_connection_form.py

@@ -5,6 +5,7 @@ Every story has a job of its own, so that it can count all runs of it. They run 
 """
 
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,57 @@ def worker_of_a_mapped_task_killed(stack):
     assert {run.id for run in job.runs} == {run_id, *(other.xcom() for other in others)}
 
 
+def last_try_lost_its_worker(stack):
+    """A worker that dies in the last try leaves a run that goes on, and a task that has failed."""
+    scene = Scene.begin(stack, "durable_no_more", Job(stack, hanging=1, seconds=600))
+    run = scene.wait_for_run()
+    scene.kill_worker()
+    assert scene.end() == ("failed", 1)
+    assert scene.job.story == [(1, "Running")]
+    assert "Cancelling" not in scene.log()
+    stack.client.cancel_run(run.id)
+
+
+def timed_out_while_it_waits(stack):
+    """A task whose `timeout` is over leaves its run to go on, and the next try waits on for it."""
+    time_out(stack, "durable_with_a_timeout")
+
+
+def timed_out_while_deferred(stack):
+    """So does a deferred task."""
+    time_out(stack, "durable_deferred_with_a_timeout")
+
+
+def time_out(stack, dag_id):
+    """Let the time of a first try be over, and see that a later one takes up its run."""
+    scene = Scene.begin(stack, dag_id, Job(stack, hanging=1, seconds=25))
+    run = scene.wait_for_run()
+    assert_resumed(scene, run, within=3)
+    assert "the task's timeout is over, and the task stops waiting. The run goes on" in scene.log(1)
+
+
+def out_of_time_while_it_waits(stack):
+    """A task whose `execution_timeout` is over has its run cancelled, and its next try starts another."""
+    run_out_of_time(stack, "durable_with_a_limit")
+
+
+def out_of_time_while_deferred(stack):
+    """So has a deferred task."""
+    run_out_of_time(stack, "durable_deferred_with_a_limit")
+
+
+def run_out_of_time(stack, dag_id):
+    """Let the execution_timeout of a first try be over, and see that the second starts a run of its own."""
+    scene = Scene.begin(stack, dag_id, Job(stack, hanging=1, seconds=600))
+    assert scene.end() == ("success", 2)
+    assert scene.job.story == [(1, "Cancelled"), (2, "Success")]
+    first, second = scene.job.runs
+    assert scene.xcom() == second.id
+    why = "because the task's execution_timeout is over"
+    assert f"Cancelling dbt Cloud run {first.id}, {why}" in scene.log(1)
+    assert f"Starting a run: run {first.id} was cancelled." in scene.log(2)
+
+
 def process_killed_while_it_waits(stack):
     """A task whose process alone dies, as for want of memory, has its run resumed."""
     scene, run = waiting(stack)
@@ -158,7 +210,22 @@ def one_reply_in_ten_lost(stack):
     fault = job.fault("lose_reply", method="POST", path=START, rate=0.1, seed=9)
     scene = Scene.begin(stack, "durable_many", job)
     assert_one_run_each(stack, scene.dag_run, job, 12)
-    assert stack.fired(fault) > 0
+    assert stack.fired(fault) == count_found(scene, 12) > 0
+
+
+def replies_lost_before_a_deferral(stack):
+    """Of six mapped tasks that defer, those whose start loses its reply defer on the run that they find."""
+    job = Job(stack)
+    fault = job.fault("lose_reply", method="POST", path=START, times=2)
+    scene = Scene.begin(stack, "durable_deferred_many", job)
+    assert_one_run_each(stack, scene.dag_run, job, 6)
+    assert stack.fired(fault) == count_found(scene, 6) == 2
+
+
+def count_found(scene, tasks):
+    """Return how many mapped tasks tell in their first try that they found the run of a lost reply."""
+    logs = [replace(scene, map_index=index).log() for index in range(tasks)]
+    return sum("Looking whether" in log and "There is: dbt Cloud run " in log for log in logs)
 
 
 def every_reply_lost_for_a_while(stack):
@@ -219,11 +286,17 @@ STORIES = [
     worker_killed_after_the_end,
     worker_killed_before_it_defers,
     worker_of_a_mapped_task_killed,
+    last_try_lost_its_worker,
+    timed_out_while_it_waits,
+    timed_out_while_deferred,
+    out_of_time_while_it_waits,
+    out_of_time_while_deferred,
     process_killed_while_it_waits,
     worker_drained_while_it_waits,
     worker_frozen_while_it_waits,
     worker_frozen_before_the_start,
     one_reply_in_ten_lost,
+    replies_lost_before_a_deferral,
     every_reply_lost_for_a_while,
     lists_fail_for_a_while,
     lists_fail_for_too_long,

@@ -10,7 +10,6 @@ import random
 import signal
 import threading
 from collections import Counter
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from airflow_dbt_cloud.markers import Marker, without_marker
 from demo.processes import StackError, wait_until
 
-from .scenes import Job, Scene, all_tasks, parent, signal_all
+from .scenes import Job, Scene, all_tasks, is_alive, parent, signal_all
 
 TASKS = int(os.environ.get("CHAOS_TASKS", "300"))
 # For all of them, on two processors that others use as well.
@@ -73,14 +72,6 @@ class Reaper(threading.Thread):
         works = is_alive(task) and parent(task) == worker
         signal_all([worker, task] if works else [worker], signal.SIGKILL if works else signal.SIGCONT)
         return works
-
-
-def is_alive(pid):
-    """Say whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def count(scene, states):
@@ -171,3 +162,4 @@ def test_mapped_tasks_on_one_job(stack):
     )
     assert any(tries[index] > 1 for index in reaper.victims)
     assert stack.fired(lost) > 0
+    assert any("There is: dbt Cloud run " in log for told in logs.values() for log in told)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from .scenes import Job, Scene, assert_resumed, eventually, insist
+from .scenes import Job, Scene, assert_resumed, eventually, insist, is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -74,15 +74,22 @@ def test_scheduler_killed(stack):
     """A scheduler that dies and comes again begins a second try while the first lives: they share a run."""
     working, deferred, run = begin(stack, "durable", 80)
     scheduler = stack.airflow.processes["scheduler"]
+    supervisor, process = working.processes()
+    # Else Airflow might tell it to end the first try before the second is at work.
+    os.kill(supervisor, signal.SIGSTOP)
     # Its workers live on.
     os.kill(scheduler.pid, signal.SIGKILL)
     try:
         stack.airflow.start_component("scheduler")
         working.wait_for_log("Resuming dbt Cloud run", try_number=2)
+        assert is_alive(process)
+        os.kill(supervisor, signal.SIGCONT)
         working.wait_for_log("Airflow ends this process: nobody ended the task")
         assert_resumed(working, run)
         assert_waited_on(deferred)
     finally:
+        if is_alive(supervisor):
+            os.kill(supervisor, signal.SIGCONT)
         scheduler.signal(signal.SIGKILL)
 
 

@@ -77,6 +77,8 @@ def test_marked_while_deferred(stack, state):
     stack.wait_for_trigger(dag_run, "build")
     stack.airflow.set_task_state(*dag_run, "build", state)
     stack.wait_for_run(run_id, 30, within=60)
+    assert stack.airflow.task(*dag_run, "build")["state"] == state
+    assert f"a person ended the task (its state is {state})" in stack.log(dag_run, "build")
 
 
 def test_cleared_while_deferred(stack):
@@ -161,6 +163,10 @@ def test_triggerer_is_killed(stack):
     assert stack.wait_for_task(dag_run, "build", "success", "failed", within=150)["state"] == "success"
     assert stack.client.get_run(run_id).is_success
     assert stack.airflow.xcom(*dag_run, "build") == run_id
+    assert stack.airflow.task(*dag_run, "build")["try_number"] == 1
+    log = stack.log(dag_run, "build")
+    assert f"dbt Cloud run {run_id} succeeded after" in log
+    assert "Cancelling" not in log
     assert [run.id for run in stack.client.list_runs(job_definition_id=stack.medium_job)] == [
         *earlier,
         run_id,

@@ -30,7 +30,13 @@ def stack(tmp_path_factory):
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, home / "venv"], check=True)
     install = [uv, "pip", "install", "--quiet", "--python", python, "--exclude-newer", NEWEST]
     subprocess.run([*install, f"apache-airflow=={AIRFLOW}", ROOT], check=True)
-    with started(home, python=python) as stack:
+    # `python -m` would import what is in the current folder, and that is the checkout.
+    with started(home, python=python, PYTHONSAFEPATH="1", PYTHONPATH="") as stack:
+        where = "import airflow_dbt_cloud; print(airflow_dbt_cloud.__file__)"
+        told = subprocess.run(
+            [python, "-c", where], env=stack.airflow.environment, capture_output=True, text=True, check=True
+        )
+        assert Path(told.stdout).is_relative_to(home / "venv")
         assert stack.airflow.call("GET", "version")["version"] == AIRFLOW
         yield stack
 

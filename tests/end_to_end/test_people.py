@@ -206,7 +206,7 @@ class Scene:
 
 def wait_for_dag(stack, dag_id):
     """Wait until Airflow has read a DAG."""
-    eventually(lambda: dag_id in {dag["dag_id"] for dag in stack.airflow.call("GET", "dags")["dags"]}, dag_id)
+    eventually(lambda: stack.airflow.has_dag(dag_id), dag_id)
 
 
 def marked_failed_while_it_works(stack):
@@ -320,15 +320,25 @@ def cleared_while_up_for_retry_with_a_run_that_goes(stack):
     assert "Starting a run: the task was cleared" in scene.log("working", 2)
 
 
-def marked_while_up_for_retry_with_a_run_that_goes(stack):
+def marked_failed_while_up_for_retry_with_a_run_that_goes(stack):
     """A task whose process died has nobody left to cancel its run: marked, it leaves it to go on."""
+    mark_while_up_for_retry_with_a_run_that_goes(stack, "failed")
+
+
+def marked_success_while_up_for_retry_with_a_run_that_goes(stack):
+    """So it is if it is marked success."""
+    mark_while_up_for_retry_with_a_run_that_goes(stack, "success")
+
+
+def mark_while_up_for_retry_with_a_run_that_goes(stack, state):
+    """Mark a task between two tries, and see that its run goes on, also when the task is cleared then."""
     scene = Scene.begin(stack, "people_lost", "working")
     job = scene.jobs["working"]
     scene.wait_until_it_waits()
     scene.kill_process("working")
     scene.wait("working", "up_for_retry")
-    scene.mark("working", "failed")
-    scene.wait_for_end("failed")
+    scene.mark("working", state)
+    scene.wait_for_end(state)
     # The DAG run has ended: whatever is cleared now begins a new story.
     scene.clear("working")
     job.wait_for("Running", "Queued")
@@ -365,6 +375,60 @@ def cleared_after_its_success(stack):
         scene.wait(task, "success")
         assert job.statuses == ["Success", "Success"]
         assert "Starting a run: " in scene.log(task, 2)
+
+
+def marked_and_cleared_after_its_end(stack):
+    """A task that has ended in a DAG run that goes starts nothing if it is marked; cleared, one more run."""
+    jobs = {task: Job(stack, hanging=0) for task in BOTH}
+    jobs["failing"] = Job(stack, hanging=0, command="dbt clean --no-such-flag")
+    jobs["open"] = Job(stack)
+    conf = {task: job.id for task, job in jobs.items()}
+    scene = Scene(stack, insist(stack.run, "people_open", **conf), jobs)
+    ended = {"working": "success", "deferred": "success", "failing": "failed"}
+    for task, state in ended.items():
+        scene.wait(task, state)
+        for other in ("failed", "success", state):
+            if other != scene.task(task)["state"]:
+                scene.mark(task, other)
+        assert scene.task(task)["state"] == state
+        assert len(jobs[task].runs) == 1
+    scene.wait("open", "deferred")
+    for task in ended:
+        scene.clear(task)
+    for task, state in ended.items():
+        verb, status = ("succeeded", "Success") if state == "success" else ("failed", "Error")
+        jobs[task].wait_for(status, status)
+        scene.wait(task, state)
+        first = jobs[task].runs[0]
+        assert f"Starting a run: run {first.id} {verb}, and the task was cleared." in scene.log(task, 2)
+    scene.mark("open", "failed")
+    jobs["open"].wait_for("Cancelled")
+
+
+def odd_ids_while_deferred(stack):
+    """Whatever letters Airflow allows in ids: of two mapped tasks the one that is marked loses its run."""
+    first, second = jobs = Job(stack), Job(stack)
+    dag_run = dag_id, run_id = "people_Ærø-1.nord", "odd~run:1+2.3-x_y"
+    wait_for_dag(stack, dag_id)
+    asked = {
+        "dag_run_id": run_id,
+        "logical_date": None,
+        "conf": {"first": first.id, "second": second.id},
+    }
+    insist(stack.airflow.call, "POST", f"dags/{quote(dag_id)}/dagRuns", asked)
+    tasks = [
+        scenes.Scene(stack, job, dag_run, task_id="Årnes-1.Øst.vær_2", map_index=index)
+        for index, job in enumerate(jobs)
+    ]
+    for task in tasks:
+        task.wait("deferred")
+        task.wait_for_log(" starting")
+    for task, state, other in zip(tasks[::-1], ("failed", "success"), ("Running", "Cancelled"), strict=True):
+        path = f"dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task.task_id)}"
+        insist(stack.airflow.call, "PATCH", f"{path}/{task.map_index}", {"new_state": state})
+        task.job.wait_for("Cancelled")
+        assert jobs[1 - task.map_index].statuses == [other]
+        task.wait_for_log(f"a person ended the task (its state is {state})")
 
 
 def dag_run_deleted_and_made_again(stack):
@@ -658,8 +722,11 @@ STORIES = [
     marked_or_cleared_before_it_starts,
     marked_or_cleared_while_up_for_retry,
     cleared_while_up_for_retry_with_a_run_that_goes,
-    marked_while_up_for_retry_with_a_run_that_goes,
+    marked_failed_while_up_for_retry_with_a_run_that_goes,
+    marked_success_while_up_for_retry_with_a_run_that_goes,
     cleared_after_its_success,
+    marked_and_cleared_after_its_end,
+    odd_ids_while_deferred,
     dag_run_deleted_and_made_again,
     dag_run_deleted_while_it_runs,
     dag_run_deleted_while_deferred,

@@ -1,5 +1,8 @@
 """A real Airflow runs real dbt jobs through the operator."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from demo.dbt_cloud import TOKEN
@@ -172,8 +175,17 @@ def test_provider_is_listed(stack):
 
 
 def test_token_nowhere(stack):
-    """After all of the above the token is in no log and not in Airflow's database."""
+    """After all of the above, and while a task is deferred, the token is in no log and no database."""
+    dag_run = stack.run("deferred", job_id=stack.slow_job)
+    stack.wait_for_task(dag_run, "build", "deferred")
+    run_id = stack.airflow.xcom(*dag_run, "build", "job_run_id")
+    with closing(sqlite3.connect(stack.home / "airflow" / "airflow.db")) as database:
+        arguments = [text for (text,) in database.execute("select kwargs from trigger")]
+    # They stand there in clear text, so that the token would be found among them.
+    assert any(str(run_id) in text and stack.dbt_cloud.url in text for text in arguments)
+    assert not any(TOKEN in text for text in arguments)
     files = [path for path in (stack.home / "airflow").rglob("*") if path.is_file()]
     assert any(path.name == "airflow.db" for path in files)
     assert any(path.suffix == ".log" for path in files)
     assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
+    stack.client.cancel_run(run_id)

@@ -63,6 +63,18 @@ with DAG("durable_until_the_end", start_date=START, schedule=None):
 with DAG("durable_once_more", start_date=START, schedule=None):
     DbtCloudRunJobOperator(task_id="build", job_id=JOB, **{**durable, "retries": 1})
 
+with DAG("durable_no_more", start_date=START, schedule=None):
+    DbtCloudRunJobOperator(task_id="build", job_id=JOB, **{**durable, "retries": 0})
+
+# A time that is over while the first run hangs, and not while the second try waits for its end.
+for name, parameters in {"": durable, "_deferred": durable_deferred}.items():
+    with DAG(f"durable{name}_with_a_timeout", start_date=START, schedule=None):
+        DbtCloudRunJobOperator(task_id="build", job_id=JOB, timeout=15, **parameters)
+    with DAG(f"durable{name}_with_a_limit", start_date=START, schedule=None):
+        DbtCloudRunJobOperator(
+            task_id="build", job_id=JOB, execution_timeout=timedelta(seconds=40), **parameters
+        )
+
 with DAG("durable_mapped", start_date=START, schedule=None), TaskGroup("nightly"):
     DbtCloudRunJobOperator.partial(task_id="build", job_id=JOB, **durable).expand(
         trigger_reason=["the first", "the second", "the third"]
@@ -75,6 +87,11 @@ with DAG("durable_and_queued", start_date=START, schedule=None):
 with DAG("durable_many", start_date=START, schedule=None):
     DbtCloudRunJobOperator.partial(task_id="build", job_id=JOB, **durable).expand(
         trigger_reason=[f"number {number}" for number in range(12)]
+    )
+
+with DAG("durable_deferred_many", start_date=START, schedule=None):
+    DbtCloudRunJobOperator.partial(task_id="build", job_id=JOB, **durable_deferred).expand(
+        trigger_reason=[f"number {number}" for number in range(6)]
     )
 
 with DAG("durable_at_scale", start_date=START, schedule=None):

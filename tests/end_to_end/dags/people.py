@@ -71,6 +71,18 @@ with DAG("people_edit", start_date=START, schedule=None):
     retries = int(RETRIES.read_text()) if RETRIES.exists() else 1
     run_job("working", check_interval=1, retries=retries)
 
+with DAG("people_open", start_date=START, schedule=None):
+    run_both()
+    run_job("failing", check_interval=1, retries=0)
+    # It keeps the DAG run from ending.
+    run_job("open", deferrable=True)
+
+# All that Airflow allows in ids.
+with DAG("people_Ærø-1.nord", start_date=START, schedule=None), TaskGroup("Årnes-1"):
+    DbtCloudRunJobOperator.partial(task_id="Øst.vær_2", check_interval=5, deferrable=True).expand(
+        job_id=["{{ dag_run.conf['first'] }}", "{{ dag_run.conf['second'] }}"]
+    )
+
 # Its only runs are those of a backfill.
 with (
     DAG("people_backfill", start_date=START, end_date=START, schedule="@daily", catchup=False),
