@@ -41,7 +41,7 @@ fuzz: $(VENV)/.installed ## EXAMPLES=2000 odd answers to each question, other on
 CHAOS := test_chaos test_chaos_components test_chaos_at_scale test_people test_retry_from_failure
 chaos: $(VENV)/.installed ## the stories of what dies and gets lost, TIMES=1 times, one of them of TASKS=300 tasks
 	for time in $$(seq $(TIMES)); do \
-		CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		CHAOS_TASKS=$(TASKS) $(BIN)/python -m pytest -rP --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 			$(CHAOS:%=tests/end_to_end/%.py) || exit 1; \
 	done
 

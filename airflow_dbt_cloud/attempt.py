@@ -139,7 +139,7 @@ class Attempt:
         if self.run is None and late > STANDSTILL:
             msg = (
                 f"This process stood still for {late:.0f} s, and another try may be at work by now: this one "
-                "goes no further. A retry looks for its run."
+                "goes no further."
             )
             raise DbtCloudError(msg)
 

@@ -25,8 +25,8 @@ from urllib.parse import quote
 
 from airflow_dbt_cloud.errors import (
     DbtCloudAnswerTooLong,
-    DbtCloudApiError,
     DbtCloudConfigurationError,
+    DbtCloudError,
     DbtCloudServerError,
     DbtCloudUnreachable,
 )
@@ -241,7 +241,7 @@ class Client:
             sleep(END_PAUSE)
             try:
                 run = client.get_run(run_id)
-            except (DbtCloudApiError, DbtCloudUnreachable):
+            except DbtCloudError:
                 break
         return run
 

@@ -1,5 +1,5 @@
 """
-One poll loop for all the runs of an account that a triggerer waits for.
+One poll loop for all the runs that a triggerer waits for and reaches in the same way.
 
 A hundred runs are one request. A run that goes on is 3 kB of news that nothing happened, so dbt Cloud is
 asked for those that have ended, and once a minute for all, to see their states and to notice one that is
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_dbt_cloud.async_client import MOST_AT_ONCE, MOST_BESIDE
 from airflow_dbt_cloud.errors import (
+    DbtCloudAnswerTooLong,
     DbtCloudApiError,
     DbtCloudConfigurationError,
     DbtCloudError,
@@ -68,8 +69,8 @@ class Followed:
 
     `outcome` is the run when it has ended, or why it cannot be followed any more. Until then, `status` is how
     it was when all runs were last asked for, 0 before that, and `error` why the last question failed, None if
-    it did not. `asked` is when that question was sent. `is_missing` means that it was in no answer, and could
-    not be seen by itself either. Times are the loop's.
+    it did not. `asked` is when that question was sent. `is_missing` means that it
+    could not be seen by itself when it was asked for last, because no list showed it. Times are the loop's.
     """
 
     id: int
@@ -127,7 +128,7 @@ def _wake(woken: asyncio.Future[None]) -> None:
 
 class Poller:
     """
-    Follows runs of one account. All of it belongs to one event loop.
+    Follows runs of one account that are reached in the same way. All of it belongs to one event loop.
 
     :param client: asks dbt Cloud.
     :param budget: the requests that may be sent, shared with other pollers.
@@ -346,16 +347,26 @@ class Poller:
             elif not is_full and not followed.is_missing:
                 # It goes on; or it is gone, which only a full look can tell.
                 followed.error, followed.asked = None, now
-        if is_full:
+        # While nothing may be asked, what no list shows waits for the next full look.
+        if is_full and not self._is_paused:
             for followed in batch:
                 followed.seen_in_full = now
-            for followed in batch:
-                if followed.id not in seen and not self._is_paused:
-                    await asyncio.sleep(self._budget.claim())
-                    await self._look_at(followed)
+            await self._look_at_each([followed for followed in batch if followed.id not in seen])
+
+    async def _look_at_each(self, missing: list[Followed]) -> None:
+        """Ask for runs that no list shows, one by one, until it is not the trouble of one run alone."""
+        for number, followed in enumerate(missing):
+            await asyncio.sleep(self._budget.claim())
+            await self._look_at(followed)
+            error = followed.error
+            is_its_own = isinstance(error, DbtCloudAnswerTooLong)
+            if isinstance(error, DbtCloudRateLimited | DbtCloudUnreachable) and not is_its_own:
+                for other in missing[number + 1 :]:
+                    other.error, other.asked, other.is_missing = error, followed.asked, True
+                return
 
     async def _look_at(self, followed: Followed) -> None:
-        """Ask how one run is; what goes wrong is its trouble alone."""
+        """Ask how one run is, and take note of what goes wrong, too."""
         now = asyncio.get_running_loop().time()
         self.requests += 1
         try:

@@ -92,7 +92,7 @@ class Starting:
     :param cancel_on_kill: whether the run of a cleared task is cancelled.
     :param timeout: seconds within which the run must be there; to look for one whose start got lost may take
         two minutes more.
-    :param announce: is told the run as soon as it is known, before anything else is asked.
+    :param announce: is told the run as soon as it is settled, before doubles of a lost start are looked for.
     :param on_cancel: is called for each run that is cancelled.
     :param sleep: takes seconds; raises if the task is killed.
     :param clock: seconds that only grow.

@@ -57,6 +57,8 @@ LAST_PATIENCE = 30.0
 STATE_BUDGET = 25.0
 # Seconds between tries to cancel the run of a killed task: nobody else will.
 CANCEL_PAUSES = (1, 3, 10, 30)
+# If dbt Cloud asks for a longer one; its cooldown is no longer.
+LONGEST_CANCEL_PAUSE = 300.0
 VERSION = 1
 
 # Decisions about killed tasks that are on their way: the event loop itself holds tasks only weakly.
@@ -267,7 +269,8 @@ class DbtCloudRunJobTrigger(BaseTrigger):
                 await client.cancel_run(self.run_id)
             except (DbtCloudApiError, DbtCloudUnreachable) as error:
                 # A 429 sooner than dbt Cloud wants would be followed by another one.
-                seconds = pause_after(error, 1) if isinstance(error, DbtCloudRateLimited) else pause
+                asked = pause_after(error, 1) if isinstance(error, DbtCloudRateLimited) else pause
+                seconds = min(asked, LONGEST_CANCEL_PAUSE)
                 self.log.warning("%s Cancelling again in %.0f s.", error, seconds)
                 await asyncio.sleep(seconds)
             else:

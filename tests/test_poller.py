@@ -7,8 +7,10 @@ import json
 import logging
 import random
 import re
+from contextlib import ExitStack
 
 import pytest
+import requests
 
 from airflow_dbt_cloud.async_client import AsyncClient
 from airflow_dbt_cloud.budget import Budget
@@ -490,6 +492,25 @@ def test_rate_limited_beside_a_list(loop, cloud, poller, reply):
     assert loop.run_until_complete(look()) == (None, 3)
     # Of the two that are in no list the second is not asked for meanwhile.
     assert len([url for _, url, _ in cloud.requests if is_for_one(url)]) == 1
+
+
+def test_many_that_cannot_be_asked_for(loop, cloud, poller):
+    """If dbt Cloud does not answer for the first of many runs that no list shows, the others wait."""
+    cloud.statuses = {8: 3}
+    cloud.answers = [alone(requests.ReadTimeout("too slow"))] * 100
+
+    async def look():
+        with ExitStack() as following:
+            odd = [following.enter_context(poller.follow(run_id, 10)) for run_id in range(10, 30)]
+            there = following.enter_context(poller.follow(8, 10))
+            await there.wait(110)
+            return [followed.error for followed in odd], there.error, there.status
+
+    errors, there, status = loop.run_until_complete(look())
+    assert {type(error) for error in errors} == {DbtCloudUnreachable}
+    assert (there, status) == (None, 3)
+    # What fails at once is tried a second time, because a connection may have swallowed it.
+    assert len([url for _, url, _ in cloud.requests if is_for_one(url)]) == 2
 
 
 def test_the_longest_pause_counts(loop, cloud, connection, inline_threads, reply):

@@ -133,7 +133,7 @@ def timed_out_while_deferred(stack):
 
 def time_out(stack, dag_id):
     """Let the time of a first try be over, and see that a later one takes up its run."""
-    scene = Scene.begin(stack, dag_id, Job(stack, hanging=1, seconds=25))
+    scene = Scene.begin(stack, dag_id, Job(stack, hanging=1, seconds=40))
     run = scene.wait_for_run()
     assert_resumed(scene, run, within=3)
     assert "the task's timeout is over, and the task stops waiting. The run goes on" in scene.log(1)
@@ -210,7 +210,7 @@ def one_reply_in_ten_lost(stack):
     fault = job.fault("lose_reply", method="POST", path=START, rate=0.1, seed=9)
     scene = Scene.begin(stack, "durable_many", job)
     assert_one_run_each(stack, scene.dag_run, job, 12)
-    assert stack.fired(fault) == count_found(scene, 12) > 0
+    assert 0 < count_found(scene, 12) <= stack.fired(fault)
 
 
 def replies_lost_before_a_deferral(stack):
@@ -219,7 +219,7 @@ def replies_lost_before_a_deferral(stack):
     fault = job.fault("lose_reply", method="POST", path=START, times=2)
     scene = Scene.begin(stack, "durable_deferred_many", job)
     assert_one_run_each(stack, scene.dag_run, job, 6)
-    assert stack.fired(fault) == count_found(scene, 6) == 2
+    assert 0 < count_found(scene, 6) <= stack.fired(fault) == 2
 
 
 def count_found(scene, tasks):

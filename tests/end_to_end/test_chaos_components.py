@@ -8,6 +8,7 @@ These stories are told one after another, because nobody else can work meanwhile
 
 import os
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def test_scheduler_killed(stack):
         assert_resumed(working, run)
         assert_waited_on(deferred)
     finally:
-        if is_alive(supervisor):
+        with suppress(ProcessLookupError):
             os.kill(supervisor, signal.SIGCONT)
         scheduler.signal(signal.SIGKILL)
 

@@ -78,7 +78,11 @@ def test_marked_while_deferred(stack, state):
     stack.airflow.set_task_state(*dag_run, "build", state)
     stack.wait_for_run(run_id, 30, within=60)
     assert stack.airflow.task(*dag_run, "build")["state"] == state
-    assert f"a person ended the task (its state is {state})" in stack.log(dag_run, "build")
+    wait_until(
+        lambda: f"a person ended the task (its state is {state})" in stack.log(dag_run, "build"),
+        within=60,
+        what="The task's log to tell why the run was cancelled",
+    )
 
 
 def test_cleared_while_deferred(stack):

@@ -69,7 +69,7 @@ with DAG("durable_no_more", start_date=START, schedule=None):
 # A time that is over while the first run hangs, and not while the second try waits for its end.
 for name, parameters in {"": durable, "_deferred": durable_deferred}.items():
     with DAG(f"durable{name}_with_a_timeout", start_date=START, schedule=None):
-        DbtCloudRunJobOperator(task_id="build", job_id=JOB, timeout=15, **parameters)
+        DbtCloudRunJobOperator(task_id="build", job_id=JOB, timeout=25, **parameters)
     with DAG(f"durable{name}_with_a_limit", start_date=START, schedule=None):
         DbtCloudRunJobOperator(
             task_id="build", job_id=JOB, execution_timeout=timedelta(seconds=40), **parameters
