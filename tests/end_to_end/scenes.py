@@ -215,7 +215,7 @@ def insist(act, *arguments, **more):
         try:
             answers.append(act(*arguments, **more))
         except StackError as error:
-            if "Database error" not in str(error):
+            if not any(words in str(error) for words in ("Database error", "Database is locked")):
                 raise
         return bool(answers)
 
