@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from airflow_dbt_cloud.models import Run
     from airflow_dbt_cloud.waiting import Log
 
-__all__ = ["Attempt", "make_marker"]
+__all__ = ["STANDSTILL", "Attempt", "make_marker"]
 
 KILL_BUDGET = 4.0
 STATE_BUDGET = 2.0
-# Whoever oversleeps by so many seconds stood still, maybe for so long that Airflow has begun another try.
+# Seconds: who asks for a run so late may have stood still for so long that Airflow has begun another try.
 STANDSTILL = 15.0
 
 

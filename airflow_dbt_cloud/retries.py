@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALL_BOUND",
+    "COOLDOWN",
     "START_BOUND",
     "Retries",
     "is_full_queue",
@@ -62,6 +63,7 @@ CALL_BOUND = 120.0
 # dbt Cloud's cooldown is 5 minutes, and a whole platform starts at midnight.
 START_BOUND = 900.0
 LONGEST_DELAY = 30.0
+# Seconds, at least and at most.
 COOLDOWN = (30.0, 300.0)
 
 

@@ -36,7 +36,7 @@ from airflow_dbt_cloud.get_provider_info import OPTIONS
 from airflow_dbt_cloud.models import NOT_SEEN_YET, Run
 from airflow_dbt_cloud.parameters import parse_id, parse_seconds
 from airflow_dbt_cloud.pollers import get_poller
-from airflow_dbt_cloud.retries import pause_after
+from airflow_dbt_cloud.retries import COOLDOWN, pause_after
 from airflow_dbt_cloud.streaming import stream
 from airflow_dbt_cloud.task_states import ENDED_WHILE_DEFERRED, question, read_state
 from airflow_dbt_cloud.waiting import Watch
@@ -57,8 +57,6 @@ LAST_PATIENCE = 30.0
 STATE_BUDGET = 25.0
 # Seconds between tries to cancel the run of a killed task: nobody else will.
 CANCEL_PAUSES = (1, 3, 10, 30)
-# If dbt Cloud asks for a longer one; its cooldown is no longer.
-LONGEST_CANCEL_PAUSE = 300.0
 VERSION = 1
 
 # Decisions about killed tasks that are on their way: the event loop itself holds tasks only weakly.
@@ -268,9 +266,9 @@ class DbtCloudRunJobTrigger(BaseTrigger):
             try:
                 await client.cancel_run(self.run_id)
             except (DbtCloudApiError, DbtCloudUnreachable) as error:
-                # A 429 sooner than dbt Cloud wants would be followed by another one.
+                # Sooner than dbt Cloud wants it another 429 would follow; its cooldown is no longer.
                 asked = pause_after(error, 1) if isinstance(error, DbtCloudRateLimited) else pause
-                seconds = min(asked, LONGEST_CANCEL_PAUSE)
+                seconds = min(asked, COOLDOWN[1])
                 self.log.warning("%s Cancelling again in %.0f s.", error, seconds)
                 await asyncio.sleep(seconds)
             else:

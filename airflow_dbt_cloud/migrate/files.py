@@ -51,6 +51,7 @@ def write(path: Path, content: bytes) -> None:
         shutil.copymode(real, name)
         Path(name).replace(real)
     except BaseException:
+        # Whatever it is, Ctrl-C included: the file is as it was, and nothing lies beside it.
         with suppress(FileNotFoundError):
             Path(name).unlink()
         raise

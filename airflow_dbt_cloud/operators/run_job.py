@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_dbt_cloud import metrics, options
-from airflow_dbt_cloud.attempt import Attempt, make_marker
+from airflow_dbt_cloud.attempt import STANDSTILL, Attempt, make_marker
 from airflow_dbt_cloud.errors import (
     DbtCloudConfigurationError,
     DbtCloudJobBusy,
@@ -70,8 +70,6 @@ FLAGS = (
     "deferrable",
     "openlineage_inject_parent_job_info",
 )
-# Seconds from the start of a process within which it asks for a run, if nothing holds it up.
-PUNCTUAL = 15.0
 # The XCom that says whether the task may cancel its run: it outlives a deferral, however that ends.
 IS_OWN = "job_run_is_own"
 # A run of somebody else's, which is reused, is neither.
@@ -578,7 +576,7 @@ class DbtCloudRunJobOperator(BaseOperator):
 
 def _is_late(ti: RuntimeTaskInstanceProtocol) -> bool:
     """Whether Airflow may have given up this process: a machine that stood still does not notice it."""
-    return ti.start_date is not None and time.time() - ti.start_date.timestamp() > PUNCTUAL
+    return ti.start_date is not None and time.time() - ti.start_date.timestamp() > STANDSTILL
 
 
 def _read_xcom(ti: RuntimeTaskInstanceProtocol, key: str) -> Any:

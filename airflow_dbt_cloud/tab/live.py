@@ -140,6 +140,7 @@ class Live:
         except TROUBLE as error:
             view.trouble = str(error)
         except Exception:
+            # In a task of its own nobody would hear of a slip of ours, and whoever watches would wait on.
             log.exception("Looking at dbt Cloud run %s failed.", subject.run_id)
             view.trouble = "The run cannot be shown; the log of Airflow's API server says why."
         finally:
